@@ -1,0 +1,1 @@
+"""Controlled damage to images: each perturbation with a level, 0 being the identity."""
