@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_MODULES = ("datasets", "evidence", "extractors", "generators", "metrics", "perturbations", "reporting")
+_MODULES = (
+    "datasets",
+    "evidence",
+    "extractors",
+    "generators",
+    "metrics",
+    "perturbations",
+    "reporting",
+)
 _NAMES = {
     "ImageSet": "nriqm_bench.images",
     "load_generator": "nriqm_bench.generators",

@@ -54,7 +54,9 @@ class ImageSet:
                 object.__setattr__(self, name, _labels(name, value, len(images)))
         if self.spacing is not None:
             spacing = tuple(float(s) for s in self.spacing)
-            if len(spacing) != images.ndim - 2 or not all(np.isfinite(s) and s > 0 for s in spacing):
+            if len(spacing) != images.ndim - 2 or not all(
+                np.isfinite(s) and s > 0 for s in spacing
+            ):
                 raise ValueError(
                     f"spacing was {self.spacing}, must be {images.ndim - 2} positive numbers "
                     "(millimetres per voxel along each spatial axis)"
