@@ -1,0 +1,157 @@
+"""`Curve`: one metric over the rising levels of one perturbation, in units of its noise floor."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from nriqm_bench.evidence import expectations
+from nriqm_bench.evidence.expectations import Expectation
+from nriqm_bench.evidence.floor import Floor
+from nriqm_bench.evidence.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One metric at the rising levels of one perturbation, and what it says on real data.
+
+    Parameters
+    ----------
+    levels
+        Strictly increasing; the first is the undamaged state, usually 0.
+    values
+        The metric at each level.
+    floor
+        The metric's noise floor at the same sample size.
+    higher_is_better
+        The direction of the metric.
+    metric, perturbation, unit
+        Names, for the sentences.
+    noise
+        The metric's own curve under Gaussian noise of the same images, for `noise_equivalent`.
+
+    Raises
+    ------
+    ValueError
+        When levels do not increase, lengths differ or a value is not finite.
+    """
+
+    levels: tuple[float, ...]
+    values: tuple[float, ...]
+    floor: Floor
+    higher_is_better: bool
+    metric: str = "metric"
+    perturbation: str = "level"
+    unit: str = ""
+    noise: Curve | None = None
+
+    def __post_init__(self) -> None:
+        levels = tuple(float(level) for level in self.levels)
+        values = tuple(float(value) for value in self.values)
+        if len(levels) < 2 or len(levels) != len(values):
+            raise ValueError(
+                f"a curve had {len(levels)} levels and {len(values)} values, must have equally "
+                "many and at least two"
+            )
+        if any(b <= a for a, b in itertools.pairwise(levels)):
+            raise ValueError(f"levels were {levels}, must increase strictly")
+        if not all(math.isfinite(v) for v in values):
+            raise ValueError(f"the values of {self.metric} were {values}, must be finite")
+        object.__setattr__(self, "levels", levels)
+        object.__setattr__(self, "values", values)
+
+    @cached_property
+    def effects(self) -> NDArray[np.float64]:
+        """``(value(level) - value(first level)) / sd_floor``, signed so that + means worse."""
+        values = np.asarray(self.values, dtype=np.float64)
+        worse = values[0] - values if self.higher_is_better else values - values[0]
+        return np.divide(worse, self.floor.sd)
+
+    @property
+    def effect(self) -> float:
+        """The effect at the last level, in floor SD; + means worse."""
+        return float(self.effects[-1])
+
+    @cached_property
+    def rank(self) -> float:
+        """Spearman's rank correlation of level and worsening; 0 when nothing moves."""
+        if np.ptp(self.effects) == 0:
+            return 0.0
+        return float(stats.spearmanr(self.levels, self.effects).statistic)
+
+    @property
+    def detection_level(self) -> float | None:
+        """The smallest level that worsens the metric by 3 floor SD; None when none does."""
+        return self.detects(3.0)
+
+    def detects(self, effect: float) -> float | None:
+        """The smallest level that worsens the metric by `effect` floor SD; None when none does."""
+        seen = np.flatnonzero(self.effects >= effect)
+        return self.levels[seen[0]] if len(seen) else None
+
+    @property
+    def noise_equivalent(self) -> float | None:
+        """The sigma of Gaussian noise that worsens the metric as far as the last level does.
+
+        Read off `noise` by linear interpolation on its running maximum; 0 when the last level
+        does not worsen the metric, the largest sigma measured when it exceeds the whole noise
+        curve, None when there is no noise curve.
+        """
+        if self.noise is None:
+            return None
+        effect = (self.effect * self.floor.sd) / self.noise.floor.sd
+        if effect <= 0:
+            return 0.0
+        risen = np.maximum.accumulate(self.noise.effects)
+        keep = np.concatenate([[True], np.diff(risen) > 0])
+        if effect >= risen[-1]:
+            return self.noise.levels[-1]
+        return float(np.interp(effect, risen[keep], np.asarray(self.noise.levels)[keep]))
+
+    def meets(self, expectation: Expectation) -> Verdict:
+        """Whether the curve is as `expectation` says; the verdict's text holds the numbers."""
+        return expectation.judge(self)
+
+    def degrades(self, effect: float = 3.0, rank: float = 0.9, strictly: bool = False) -> Verdict:
+        """See `nriqm_bench.evidence.degrades`."""
+        return self.meets(expectations.degrades(effect, rank, strictly))
+
+    def improves(self, effect: float = 3.0, rank: float = 0.9) -> Verdict:
+        """See `nriqm_bench.evidence.improves`."""
+        return self.meets(expectations.improves(effect, rank))
+
+    def flat(self, within: float = 3.0) -> Verdict:
+        """See `nriqm_bench.evidence.flat`."""
+        return self.meets(expectations.flat(within))
+
+    def not_better(self, effect: float = 3.0) -> Verdict:
+        """See `nriqm_bench.evidence.not_better`."""
+        return self.meets(expectations.not_better(effect))
+
+    def linear(self, r2: float = 0.9) -> Verdict:
+        """See `nriqm_bench.evidence.linear`."""
+        return self.meets(expectations.linear(r2))
+
+    def bell(self, rise: float = 3.0) -> Verdict:
+        """See `nriqm_bench.evidence.bell`."""
+        return self.meets(expectations.bell(rise))
+
+    def converges(self, to: float, within: float) -> Verdict:
+        """See `nriqm_bench.evidence.converges`."""
+        return self.meets(expectations.converges(to, within))
+
+    @property
+    def subject(self) -> str:
+        """The curve in words, for a sentence: which metric under what."""
+        return f"{self.metric} under {self.perturbation} {self.span}"
+
+    @property
+    def span(self) -> str:
+        """First and last level with their unit."""
+        return f"{self.levels[0]:g} to {self.levels[-1]:g}{' ' if self.unit else ''}{self.unit}"

@@ -1,0 +1,166 @@
+"""What a trustworthy metric must do along a sweep: expectations as data that judge a curve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nriqm_bench.evidence.verdict import Verdict
+
+if TYPE_CHECKING:
+    from nriqm_bench.evidence.curve import Curve
+
+# One-sided 5 % point of the normal distribution, for the two one-sided tests of `flat`.
+_Z95 = 1.645
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What must happen (`text`), how it is judged, and why when it needs saying."""
+
+    text: str
+    judge: Callable[[Curve], Verdict] = field(repr=False, compare=False)
+    reason: str = ""
+    specified: bool = True
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def degrades(effect: float = 3.0, rank: float = 0.9, strictly: bool = False) -> Expectation:
+    """The metric worsens from the first to the last level, and steadily.
+
+    Parameters
+    ----------
+    effect
+        End-to-end worsening in floor SD that must be reached.
+    rank
+        Spearman correlation of level and worsening that must be reached.
+    strictly
+        Every step must worsen the metric: the literal "increases monotonically".
+    """
+
+    def judge(curve: Curve) -> Verdict:
+        found = _moved(curve, curve.effect, curve.rank, effect, rank, "worsened")
+        if found and strictly and (steps := np.diff(curve.effects)).min() <= 0:
+            at = curve.levels[int(np.argmin(steps)) + 1]
+            return Verdict(
+                False,
+                f"{curve.subject} stepped back by {-steps.min():.2g} floor SD at level {at:g}, "
+                "must worsen at every step",
+            )
+        return found
+
+    return Expectation(f"degrades by {effect:g} SD{', strictly' if strictly else ''}", judge)
+
+
+def improves(effect: float = 3.0, rank: float = 0.9) -> Expectation:
+    """The metric betters from the first to the last level, and steadily (see `degrades`)."""
+
+    def judge(curve: Curve) -> Verdict:
+        return _moved(curve, -curve.effect, -curve.rank, effect, rank, "improved")
+
+    return Expectation(f"improves by {effect:g} SD", judge)
+
+
+def flat(within: float = 3.0) -> Expectation:
+    """The metric stays where it was: an equivalence test, not the absence of a difference.
+
+    Two one-sided tests at 5 % (TOST): at every level the effect's 90 % interval, which is
+    +-1.645 floor SD wide, must lie within +-`within` floor SD.
+    """
+    if within <= _Z95:
+        raise ValueError(f"within was {within}, must exceed {_Z95} floor SD to be testable")
+
+    def judge(curve: Curve) -> Verdict:
+        worst = int(np.argmax(np.abs(curve.effects)))
+        moved = float(curve.effects[worst])
+        return Verdict(
+            abs(moved) + _Z95 <= within,
+            f"{curve.subject} moved by at most {moved:+.2f} floor SD (at level "
+            f"{curve.levels[worst]:g}), must be shown to stay within {within:g}: "
+            f"at most {within - _Z95:.2f}",
+        )
+
+    return Expectation(f"flat within {within:g} SD", judge)
+
+
+def not_better(effect: float = 3.0) -> Expectation:
+    """No level may better the metric by `effect` floor SD: the damage must not be rewarded."""
+
+    def judge(curve: Curve) -> Verdict:
+        best = int(np.argmin(curve.effects))
+        return Verdict(
+            bool(curve.effects[best] > -effect),
+            f"{curve.subject} improved by at most {-curve.effects[best]:.1f} floor SD (at level "
+            f"{curve.levels[best]:g}), must improve by less than {effect:g}",
+        )
+
+    return Expectation(f"not better by {effect:g} SD", judge)
+
+
+def linear(r2: float = 0.9) -> Expectation:
+    """The metric is a straight line in the level: R squared of the fit at least `r2`."""
+
+    def judge(curve: Curve) -> Verdict:
+        x, y = np.asarray(curve.levels), np.asarray(curve.values)
+        residual = y - np.polyval(np.polyfit(x, y, 1), x)
+        total = float(np.sum((y - y.mean()) ** 2))
+        found = 1.0 if total == 0 else 1 - float(np.sum(residual**2)) / total
+        return Verdict(
+            found >= r2, f"{curve.subject} fits a line with R2 {found:.3f}, must be >= {r2:g}"
+        )
+
+    return Expectation(f"linear, R2 {r2:g}", judge)
+
+
+def bell(rise: float = 3.0) -> Expectation:
+    """The metric is best at the middle level and worsens by `rise` floor SD to both ends."""
+
+    def judge(curve: Curve) -> Verdict:
+        centre = curve.effects[len(curve.effects) // 2]
+        left, right = curve.effects[0] - centre, curve.effects[-1] - centre
+        return Verdict(
+            bool(min(left, right) >= rise),
+            f"{curve.subject} worsened from the centre by {left:.1f} and {right:.1f} floor SD, "
+            f"both must be >= {rise:g}",
+        )
+
+    return Expectation(f"bell of {rise:g} SD", judge)
+
+
+def converges(to: float, within: float) -> Expectation:
+    """The metric's last value is within `within` (its own unit) of `to`."""
+
+    def judge(curve: Curve) -> Verdict:
+        last = curve.values[-1]
+        return Verdict(
+            abs(last - to) <= within,
+            f"{curve.subject} ended at {last:.4g}, must be {to:g} +- {within:g}",
+        )
+
+    return Expectation(f"converges to {to:g} +- {within:g}", judge)
+
+
+def unspecified(reason: str) -> Expectation:
+    """Nothing is demanded of this metric here, and why; the curve is reported all the same."""
+    if not reason.strip():
+        raise ValueError("unspecified() needs a reason: why is nothing demanded of the metric?")
+
+    def judge(curve: Curve) -> Verdict:
+        return Verdict(True, f"{curve.subject} moved by {curve.effect:+.1f} floor SD: {reason}")
+
+    return Expectation("unspecified", judge, reason=reason, specified=False)
+
+
+def _moved(
+    curve: Curve, effect: float, rank: float, need: float, need_rank: float, verb: str
+) -> Verdict:
+    return Verdict(
+        effect >= need and rank >= need_rank,
+        f"{curve.subject} {verb} by {effect:.1f} floor SD with rank correlation {rank:.2f}, "
+        f"must be >= {need:g} and >= {need_rank:g}",
+    )
