@@ -17,7 +17,7 @@ from nriqm_bench.evidence.floor import Floor
 from nriqm_bench.evidence.verdict import Verdict
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Curve:
     """One metric at the rising levels of one perturbation, and what it says on real data.
 
@@ -66,12 +66,16 @@ class Curve:
         object.__setattr__(self, "levels", levels)
         object.__setattr__(self, "values", values)
 
+    def __repr__(self) -> str:
+        return f"<curve of {self.subject}: {self.effect:+.1f} floor SD>"
+
     @cached_property
     def effects(self) -> NDArray[np.float64]:
         """``(value(level) - value(first level)) / sd_floor``, signed so that + means worse."""
         values = np.asarray(self.values, dtype=np.float64)
         worse = values[0] - values if self.higher_is_better else values - values[0]
-        return np.divide(worse, self.floor.sd)
+        effects: NDArray[np.float64] = worse / self.floor.sd
+        return effects
 
     @property
     def effect(self) -> float:

@@ -19,12 +19,16 @@ _Z95 = 1.645
 
 @dataclass(frozen=True)
 class Expectation:
-    """What must happen (`text`), how it is judged, and why when it needs saying."""
+    """What must happen (`text`), how it is judged, and why when it needs saying.
+
+    `worsens` says that the metric must get worse, which one at its worst already cannot.
+    """
 
     text: str
     judge: Callable[[Curve], Verdict] = field(repr=False, compare=False)
     reason: str = ""
     specified: bool = True
+    worsens: bool = False
 
     def __str__(self) -> str:
         return self.text
@@ -54,7 +58,9 @@ def degrades(effect: float = 3.0, rank: float = 0.9, strictly: bool = False) -> 
             )
         return found
 
-    return Expectation(f"degrades by {effect:g} SD{', strictly' if strictly else ''}", judge)
+    return Expectation(
+        f"degrades by {effect:g} SD{', strictly' if strictly else ''}", judge, worsens=True
+    )
 
 
 def improves(effect: float = 3.0, rank: float = 0.9) -> Expectation:

@@ -14,7 +14,7 @@ from scipy import stats
 _ROUNDING = 1e-9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Floor:
     """The values of one metric over repeated splits of real data at the sample size on trial.
 
@@ -39,6 +39,9 @@ class Floor:
                 f"of which {sum(not math.isfinite(v) for v in values)} not finite"
             )
         object.__setattr__(self, "values", values)
+
+    def __repr__(self) -> str:
+        return f"<floor {self.mean:.4g} +- {self.sd:.2g} over {len(self.values)} real splits>"
 
     @cached_property
     def mean(self) -> float:
