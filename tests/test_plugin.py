@@ -1,0 +1,315 @@
+"""The plugin in real pytest runs: exit codes, rows, reports, order, workers and the cache."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+SUITE = Path(__file__).parents[1] / "benchmarks"
+
+N = 24
+
+
+def write_dataset(path, seed=0):
+    """Smooth random images with masks, subjects and sites, in the three parts."""
+    rng = np.random.default_rng(seed)
+    images = ndimage.gaussian_filter(rng.random((3 * N, 1, 32, 32)), (0, 0, 2, 2))
+    images = (images - images.min()) / np.ptp(images)
+    masks = np.zeros((3 * N, 32, 32), np.uint8)
+    masks[:, 10:20, 12:22] = 1
+    np.savez(
+        path,
+        images=images.astype(np.float32),
+        masks=masks,
+        subjects=[f"s{i // 2}" for i in range(3 * N)],
+        sites=[f"site-{i // 2 % 3}" for i in range(3 * N)],
+        part=["train"] * N + ["reference"] * N + ["held-out"] * N,
+    )
+    return path
+
+
+@pytest.fixture
+def run(pytester, monkeypatch):
+    """Run the suite on a small dataset in pixel space; the run as written is returned too."""
+    for name in ("NRIQM_CACHE", "NRIQM_N", "NRIQM_SEED"):
+        monkeypatch.delenv(name, raising=False)
+    data = write_dataset(pytester.path / "data.npz")
+
+    def run(*args, suite="test_noise.py", report="run.json"):
+        result = pytester.runpytest(
+            str(SUITE / suite) if suite else ".",
+            f"--rootdir={pytester.path}",
+            "--import-mode=importlib",
+            "-pno:cacheprovider",
+            f"--nriqm-dataset=npz:{data}",
+            "--nriqm-extractor=pixels",
+            f"--nriqm-n={N}",
+            f"--nriqm-cache={pytester.path / 'cache'}",
+            f"--nriqm-report={pytester.path / report}",
+            *args,
+        )
+        path = pytester.path / report
+        return result, json.loads(path.read_text()) if path.is_file() else None
+
+    run.data = data
+    return run
+
+
+def rows(found):
+    """The rows as text, without what a clock says."""
+    return json.dumps([{k: v for k, v in row.items() if k != "seconds"} for row in found["rows"]])
+
+
+def samples(path, images):
+    np.savez(path, images=np.asarray(images, np.float32))
+    return path
+
+
+def test_suite_reports_every_metric_on_held_out_images(run):
+    result, found = run("-k", "gaussian")
+    assert result.ret in (0, 1)
+    metrics = {row["metric"] for row in found["rows"]}
+    assert {"fid", "kid", "precision", "recall", "density", "coverage", "vendi"} <= metrics
+    fid = next(row for row in found["rows"] if row["metric"] == "fid")
+    assert fid["verdict"] == "pass"
+    assert fid["effect"] > 3
+    assert fid["levels"][0] == 0
+    assert len(fid["values"]) == len(fid["levels"])
+    assert found["generator"] == []
+    result.stdout.fnmatch_lines(["*held-out real images stand in*", "*nriqm_bench*"])
+
+
+def test_noise_equivalent_of_noise_is_on_the_noise_scale(run):
+    _, found = run("-k", "rician and fid")
+    (row,) = (row for row in found["rows"] if row["metric"] == "fid")
+    assert 0 < row["noise_equivalent"] <= 0.2
+
+
+def test_metric_glob_selects(run):
+    _, found = run("--nriqm-metric=f*", "--nriqm-metric=kid", "-k", "gaussian")
+    assert {row["metric"] for row in found["rows"]} == {"fid", "kid"}
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("--generator=missing.pt", "*missing.pt*"),
+        ("--nriqm-metric=fjd", "*unknown metric 'fjd'*did you mean*fid*"),
+        ("--nriqm-dataset=phantom-tumor", "*unknown dataset 'phantom-tumor'*phantom-tumour*"),
+        ("--nriqm-extractor=pixel", "*unknown extractor 'pixel'*pixels*"),
+        ("--nriqm-n=3", "*--nriqm-n was '3'*at least 16*"),
+        ("--nriqm-device=gpu", "*--nriqm-device was 'gpu'*cpu*"),
+        ("--nriqm-report=run.pdf", "*run.pdf*.json*"),
+    ],
+)
+def test_usage_errors_exit_with_4_and_one_sentence(run, option, told):
+    result, found = run(option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {told}"])
+    assert found is None
+
+
+def test_unreadable_checkpoint_exits_with_4(run, pytester):
+    (pytester.path / "broken.pt").write_bytes(b"not a checkpoint")
+    result, _ = run("--generator=broken.pt")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *broken.pt*"])
+
+
+def test_nothing_collected_exits_with_5(run):
+    result, _ = run("-k", "no_such_case")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_copies_of_training_images_fail_the_memorisation_gates(run, pytester):
+    with np.load(run.data) as data:
+        copies = samples(pytester.path / "copies.npz", data["images"][:N])
+    result, found = run(
+        f"--generator={copies}", "--junitxml=junit.xml", suite="test_gates.py"
+    )
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    (gate,) = (g for g in found["gates"] if g["name"] == "memorisation-pixels")
+    assert gate["verdict"] == "fail"
+    assert gate["value"] > gate["threshold"] > gate["floor_mean"]
+    assert gate["pairs"][0]["distance"] == 0
+    suite = ElementTree.parse(pytester.path / "junit.xml").getroot().find("testsuite")
+    assert int(suite.get("failures")) >= 1
+    values = {
+        p.get("value") for p in suite.iter("property") if p.get("name") == "nriqm_verdict"
+    }
+    assert "fail" in values
+    result.stdout.fnmatch_lines(["*memorisation-pixels*", "*DO NOT RELEASE*"])
+
+
+def test_fresh_real_images_pass_every_gate(run, pytester):
+    fresh = write_dataset(pytester.path / "fresh.npz", seed=1)
+    with np.load(fresh) as data:
+        path = samples(pytester.path / "perfect.npz", data["images"][:N])
+    result, found = run(f"--generator={path}", suite="test_gates.py")
+    assert {g["verdict"] for g in found["gates"]} <= {"pass", "untrusted"}
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*RELEASE*"])
+
+
+def test_gate_of_an_untrusted_metric_does_not_decide(run, pytester):
+    with np.load(run.data) as data:
+        copies = samples(pytester.path / "copies.npz", data["images"][:N])
+    pytester.makeconftest(
+        """
+        import dataclasses
+        from nriqm_bench import cases, gates
+        from nriqm_bench.evidence import degrades
+
+        def pytest_nriqm_register(config):
+            hard = dataclasses.replace(
+                cases.TRAINING_COPIES, expect={"*": degrades(effect=1e9)}
+            )
+            gates.SPECS = tuple(
+                dataclasses.replace(s, trial=hard) if s.metric == "train-share" else s
+                for s in gates.SPECS
+            )
+        """
+    )
+    from nriqm_bench import gates
+
+    specs = gates.SPECS
+    try:
+        pytester.makepyfile(
+            """
+            import pytest
+
+            @pytest.mark.nriqm_gate("memorisation-pixels")
+            def test_memorisation(gate):
+                assert gate.verdict == "pass"
+            """
+        )
+        result, found = run(f"--generator={copies}", suite=None)
+    finally:
+        gates.SPECS = specs
+    assert result.ret == 0
+    assert [g["verdict"] for g in found["gates"]] == ["untrusted"]
+
+
+def test_without_a_generator_gates_are_skipped_with_a_reason(run):
+    result, _ = run("-rs", suite="test_gates.py")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*no --generator was given*"])
+
+
+def test_known_blind_spot_is_an_expected_failure(run, pytester):
+    pytester.makeconftest(
+        """
+        import dataclasses
+        from nriqm_bench import cases
+
+        def pytest_nriqm_register(config):
+            spot = cases.BlindSpot("fid", "it does not look", extractor="pixels")
+            cases.registry.add("reversed", dataclasses.replace(
+                cases.GAUSSIAN_NOISE, name="reversed",
+                expect={"*": cases.degrades(effect=1e9)}, blind=(spot,),
+            ))
+        """
+    )
+    from nriqm_bench import cases
+
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.nriqm_case("reversed")
+        def test_reversed(curve, expectation):
+            assert curve.meets(expectation)
+        """
+    )
+    try:
+        result, found = run("--nriqm-metric=fid", "--nriqm-metric=kid", suite=None)
+    finally:
+        cases.registry.discard("reversed")
+    assert result.ret == 1
+    verdicts = {row["metric"]: row["verdict"] for row in found["rows"]}
+    assert verdicts == {"fid": "blind (known)", "kid": "fail"}
+    assert "it does not look" in next(r["reason"] for r in found["rows"] if r["metric"] == "fid")
+    result.assert_outcomes(xfailed=1, failed=1)
+
+
+def test_failing_case_shows_its_sentence(run, pytester):
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.nriqm_case("gaussian-noise")
+        def test_noise(curve):
+            assert curve.degrades(effect=1e9)
+        """
+    )
+    result, _ = run("--nriqm-metric=fid", suite=None)
+    result.stdout.fnmatch_lines(["*fid under gaussian-noise 0 to 0.2*worsened by*must be >= 1e+09*"])
+
+
+def test_registered_metric_joins_every_case(run, pytester):
+    pytester.makeconftest(
+        """
+        import numpy as np
+
+        def pytest_nriqm_register(config):
+            from nriqm_bench import metrics
+            if "mean-distance" in metrics.names():
+                return
+
+            @metrics.register("mean-distance", higher_is_better=False)
+            def mean_distance(real, fake):
+                return float(np.linalg.norm(real.mean(0) - fake.mean(0)))
+        """
+    )
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.nriqm_case("gaussian-noise")
+        def test_noise(curve):
+            assert curve.values[0] > 0
+        """
+    )
+    result, found = run("--nriqm-metric=mean-distance", suite=None)
+    assert result.ret == 0
+    assert [row["metric"] for row in found["rows"]] == ["mean-distance"]
+
+
+def test_case_marker_is_required(run, pytester):
+    pytester.makepyfile("def test_it(curve): pass")
+    result, _ = run(suite=None)
+    assert result.ret != 0
+    result.stdout.fnmatch_lines(["*nriqm_case*"])
+
+
+def test_serial_shuffled_and_distributed_runs_give_equal_rows(run):
+    _, serial = run("--nriqm-cache=off", report="serial.json")
+    _, shuffled = run("--nriqm-cache=off", "-p", "randomly", report="shuffled.json")
+    _, workers = run("--nriqm-cache=off", "-n2", report="workers.json")
+    assert len(serial["rows"]) >= 16
+    assert rows(serial) == rows(shuffled) == rows(workers)
+
+
+def test_second_run_is_served_from_the_cache_and_a_changed_seed_is_not(run, pytester):
+    def entries():
+        return {p for p in (pytester.path / "cache").rglob("*") if p.suffix in (".npy", ".json")}
+
+    _, first = run("-k", "gaussian")
+    before = entries()
+    assert before
+    _, second = run("-k", "gaussian")
+    assert entries() == before
+    assert rows(first) == rows(second)
+    run("-k", "gaussian", "--nriqm-seed=1")
+    assert entries() > before
+
+
+def test_list_names_everything_and_stops(pytester):
+    result = pytester.runpytest("--nriqm-list")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*fid*", "*gaussian-noise*"])
