@@ -1,0 +1,161 @@
+"""How a Python network is sampled: the protocol of checkpoints and state dicts.
+
+The network is a `torch.nn.Module` with one of
+
+* ``sample(n: int, generator: torch.Generator, **settings)``: every random draw is taken from
+  `generator`, on ``generator.device``; settings are the sampler settings of the checkpoint,
+* ``forward(z)`` with a sampler setting or attribute ``latent_dim`` or ``latent_shape``: z is
+  standard normal ``(n, *latent_shape)``,
+
+returning images ``(n, channels, *spatial)`` or a tuple of images and integer masks
+``(n, *spatial)``. Attributes, all optional: ``value_range``, (low, high) of the images; ``size``,
+the spatial shape.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nriqm_bench.generators.errors import GeneratorError
+from nriqm_bench.generators.generator import CHUNK
+
+if TYPE_CHECKING:
+    import torch
+
+# Sampler settings that steer the loader; all others go to the network's sample method.
+_OWN = ("chunk", "latent_dim", "latent_shape")
+
+
+def drawer(
+    text: str, model: Any, sampler: Mapping[str, Any], device: str
+) -> Callable[[int, int], Any]:
+    """A function ``(n, seed)`` that samples `model` after the protocol above."""
+    import torch
+
+    model = model.to(device).eval()
+    shape = next(
+        (
+            found
+            for place in (sampler.get, lambda name: getattr(model, name, None))
+            for name in ("latent_shape", "latent_dim")
+            if (found := place(name)) is not None
+        ),
+        None,
+    )
+    settings = {name: value for name, value in sampler.items() if name not in _OWN}
+    if callable(getattr(model, "sample", None)):
+        _check_settings(text, model, settings)
+
+        def call(n: int, seed: int) -> Any:
+            generator = torch.Generator(device=device)
+            generator.manual_seed(seed)
+            return model.sample(n, generator, **settings)
+
+    elif shape is not None:
+        if settings:
+            raise GeneratorError(
+                f"{text} has sampler settings {sorted(settings)} that nothing reads: the network "
+                "has no method sample(n, generator, ...)"
+            )
+
+        def call(n: int, seed: int) -> Any:
+            return model(latents(n, shape, seed, device))
+
+    else:
+        raise GeneratorError(
+            f"{text} cannot be sampled: {type(model).__name__} has no method sample(n, generator) "
+            "and no attribute latent_dim or latent_shape for forward(z)"
+        )
+
+    def draw(n: int, seed: int) -> Any:
+        with seeded(seed, device), torch.inference_mode():
+            return call(n, seed)
+
+    return draw
+
+
+def latents(n: int, shape: int | Sequence[int], seed: int, device: str) -> torch.Tensor:
+    """Standard normal ``(n, *shape)``, the same on every device."""
+    import torch
+
+    shape = (int(shape),) if isinstance(shape, int) else tuple(int(s) for s in shape)
+    z = np.random.default_rng(seed).standard_normal((n, *shape)).astype(np.float32)
+    return torch.from_numpy(z).to(device)
+
+
+@contextlib.contextmanager
+def seeded(seed: int, device: str) -> Iterator[None]:
+    """torch's global random state is set inside, for networks that draw from it, then restored."""
+    import torch
+
+    chosen = torch.device(device)
+    index = torch.cuda.current_device() if chosen.index is None and chosen.type == "cuda" else 0
+    devices = [] if chosen.type == "cpu" else [chosen.index or index]
+    with torch.random.fork_rng(devices), torch.no_grad():
+        torch.manual_seed(seed)
+        yield
+
+
+def chunk_of(text: str, sampler: Mapping[str, Any]) -> int:
+    """The chunk size among the sampler settings."""
+    chunk = sampler.get("chunk", CHUNK)
+    if not isinstance(chunk, int) or chunk < 1:
+        raise GeneratorError(f"{text} has sampler setting chunk = {chunk!r}, must be at least 1")
+    return chunk
+
+
+def declarations(
+    text: str, size: Any, value_range: Any
+) -> tuple[tuple[int, ...] | None, tuple[float, float] | None]:
+    """What a model declares about its images, checked: (size, value_range), each or None.
+
+    Raises
+    ------
+    GeneratorError
+        When size is not two or three positive numbers, or value_range not (low, high).
+    """
+    try:
+        shape = tuple(int(s) for s in size) if size is not None else None
+        bounds = tuple(float(v) for v in value_range) if value_range is not None else None
+    except (TypeError, ValueError) as error:
+        raise GeneratorError(
+            f"{text} declares size {size!r} and value_range {value_range!r}, must be numbers"
+        ) from error
+    if shape is not None and (len(shape) not in (2, 3) or min(shape) < 1):
+        raise GeneratorError(
+            f"{text} declares size {shape}, must be (height, width) or (depth, height, width)"
+        )
+    if bounds is None:
+        return shape, None
+    if len(bounds) != 2 or not bounds[0] < bounds[1]:
+        raise GeneratorError(
+            f"{text} declares value_range {bounds}, must be (low, high) with low < high"
+        )
+    return shape, (bounds[0], bounds[1])
+
+
+def source_hash(thing: Any) -> str:
+    """The sha256 of the file that defines `thing`, or of its name where there is no file."""
+    name = f"{thing.__module__}:{getattr(thing, '__qualname__', type(thing).__name__)}"
+    digest = hashlib.sha256(name.encode())
+    with contextlib.suppress(TypeError, OSError):
+        digest.update(Path(inspect.getfile(inspect.unwrap(thing))).read_bytes())
+    return digest.hexdigest()
+
+
+def _check_settings(text: str, model: Any, settings: Mapping[str, Any]) -> None:
+    try:
+        inspect.signature(model.sample).bind(1, None, **settings)
+    except TypeError as error:
+        shown = f"{type(model).__name__}.sample{inspect.signature(model.sample)}"
+        raise GeneratorError(
+            f"{text} cannot be sampled: {shown} does not take (n, generator) and the "
+            f"settings {sorted(settings)} ({error})"
+        ) from error

@@ -1,0 +1,222 @@
+"""Turn what a generator returned into a validated `ImageSet`, and say what had to be assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nriqm_bench.generators.errors import GeneratorError
+from nriqm_bench.images import ImageSet, concatenate
+
+# Below this a minimum means [-1, 1]; above it, interpolation overshoot around [0, 1].
+_NEGATIVE = -0.05
+# Values may leave the range by this share of its width in at most this share of the pixels.
+_OVERSHOOT = 0.05
+_OVERSHOOT_SHARE = 0.01
+_CHANNELS = (1, 2, 3, 4)
+
+Notes = dict[str, str]
+
+
+def assemble(
+    parts: Sequence[Any],
+    counts: Sequence[int],
+    *,
+    name: str,
+    size: tuple[int, ...] | None = None,
+    value_range: tuple[float, float] | None = None,
+) -> tuple[ImageSet, Notes]:
+    """Join the chunks of one draw, check them and bring their values into [0, 1].
+
+    Parameters
+    ----------
+    parts
+        One entry a chunk: an `ImageSet`, images, or (images, masks); arrays or tensors.
+    counts
+        How many images each chunk had to hold.
+    name
+        The generator, for the messages.
+    size
+        The spatial shape that was promised.
+    value_range
+        (low, high) as declared; None to infer it.
+
+    Returns
+    -------
+    tuple[ImageSet, dict[str, str]]
+        The images, and a sentence for each assumption.
+
+    Raises
+    ------
+    GeneratorError
+        On a wrong count, shape, channel number, range, NaN, or constant images.
+    """
+    notes: Notes = {}
+    if all(isinstance(part, ImageSet) for part in parts):
+        for part, count in zip(parts, counts, strict=True):
+            _check_count(name, len(part), count)
+        found = concatenate(*parts) if len(parts) > 1 else parts[0]
+    else:
+        pairs = [_pair(name, part) for part in parts]
+        for (images, _), count in zip(pairs, counts, strict=True):
+            _check_shape(name, images, count)
+        shapes = {images.shape[1:] for images, _ in pairs}
+        if len(shapes) > 1:
+            raise GeneratorError(
+                f"{name} returned images of different shapes {sorted(shapes)}, must be one shape"
+            )
+        if len({masks is None for _, masks in pairs}) > 1:
+            raise GeneratorError(f"{name} returned masks for some images only, must be all or none")
+        images = np.concatenate([images for images, _ in pairs])
+        scaled = _scale(name, images, value_range, notes)
+        masks = None
+        if pairs[0][1] is not None:
+            masks = _masks(name, np.concatenate([m for _, m in pairs]), images)
+        found = ImageSet(scaled, masks)
+    if size is not None and found.spatial != tuple(size):
+        raise GeneratorError(
+            f"{name} returned images of size {found.spatial}, but its checkpoint declares {size}; "
+            "correct the declared size"
+        )
+    _check_variety(name, found, notes)
+    return found, notes
+
+
+def _pair(name: str, part: Any) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    if isinstance(part, ImageSet):
+        return part.images, part.masks
+    if isinstance(part, tuple | list) and len(part) == 2:
+        return _array(name, "images", part[0]), _array(name, "masks", part[1])
+    if isinstance(part, tuple | list | dict | str) or part is None:
+        raise GeneratorError(
+            f"{name} returned {_kind(part)}, must be images (n, channels, height, width), or a "
+            "tuple of images and masks"
+        )
+    return _array(name, "images", part), None
+
+
+def _kind(part: Any) -> str:
+    article = "an" if type(part).__name__[0] in "aeiou" else "a"
+    length = f" of {len(part)}" if isinstance(part, tuple | list) else ""
+    return f"{article} {type(part).__name__}{length}" if part is not None else "None"
+
+
+def _array(name: str, role: str, value: Any) -> NDArray[Any]:
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        value = (value.float() if value.is_floating_point() else value).numpy()
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise GeneratorError(f"{name} returned {role} of dtype {array.dtype}, must be real numbers")
+    return array
+
+
+def _check_count(name: str, got: int, wanted: int) -> None:
+    if got != wanted:
+        raise GeneratorError(
+            f"{name} returned {got} images when {wanted} were asked for, must be exactly n"
+        )
+
+
+def _check_shape(name: str, images: NDArray[Any], count: int) -> None:
+    if images.ndim not in (4, 5) or 0 in images.shape:
+        hint = "; add the channel axis with [:, None]" if images.ndim == 3 else ""
+        raise GeneratorError(
+            f"{name} returned images of shape {images.shape}, must be (n, channels, height, width) "
+            f"or (n, channels, depth, height, width){hint}"
+        )
+    _check_count(name, len(images), count)
+    if images.shape[1] not in _CHANNELS:
+        last = images.shape[-1] in _CHANNELS
+        hint = "; the channels seem to come last: move them to axis 1" if last else ""
+        raise GeneratorError(
+            f"{name} returned images with {images.shape[1]} channels (shape {images.shape}), must "
+            f"be 1 to 4{hint}"
+        )
+
+
+def _scale(
+    name: str, images: NDArray[Any], declared: tuple[float, float] | None, notes: Notes
+) -> NDArray[np.float32]:
+    if images.dtype == np.bool_:
+        raise GeneratorError(f"{name} returned true or false for images, must be grey values")
+    finite = np.isfinite(images).reshape(len(images), -1).all(1)
+    if not finite.all():
+        raise GeneratorError(
+            f"{name} returned NaN or infinity in {int((~finite).sum())} of {len(images)} images; "
+            "check its weights and that its precision suits the device"
+        )
+    low, high = float(images.min()), float(images.max())
+    bounds = declared or _infer(name, images.dtype, low, high, notes)
+    width = bounds[1] - bounds[0]
+    scaled = ((images.astype(np.float64) - bounds[0]) / width).astype(np.float32)
+    outside = float(np.mean((scaled < -1e-5) | (scaled > 1 + 1e-5)))
+    if outside:
+        far = float(np.mean((scaled < -_OVERSHOOT) | (scaled > 1 + _OVERSHOOT)))
+        said = f"range [{bounds[0]:g}, {bounds[1]:g}]"
+        if far > _OVERSHOOT_SHARE:
+            how = "declared" if declared else "inferred"
+            raise GeneratorError(
+                f"{name} returned values in [{low:.4g}, {high:.4g}], of which {far:.1%} lie far "
+                f"outside the {how} {said}; declare the true one as value_range"
+            )
+        notes["clipped"] = (
+            f"{name}: {outside:.2%} of the values left the {said} (they reached [{low:.4g}, "
+            f"{high:.4g}]) and were clipped"
+        )
+    return np.clip(scaled, 0, 1)
+
+
+def _infer(
+    name: str, dtype: np.dtype[Any], low: float, high: float, notes: Notes
+) -> tuple[float, float]:
+    if dtype.kind == "u":
+        bounds = (0.0, float(np.iinfo(dtype).max))
+    elif dtype.kind == "f" and high <= 1.5 and low >= -1.5:
+        bounds = (-1.0, 1.0) if low < _NEGATIVE else (0.0, 1.0)
+    else:
+        raise GeneratorError(
+            f"{name} returned values in [{low:.4g}, {high:.4g}] and declares no range, must be in "
+            "[0, 1] or [-1, 1]; declare value_range=(low, high)"
+        )
+    notes["range"] = (
+        f"{name}: no value range is declared; [{bounds[0]:g}, {bounds[1]:g}] was inferred from "
+        f"values in [{low:.4g}, {high:.4g}]"
+    )
+    return bounds
+
+
+def _masks(name: str, masks: NDArray[Any], images: NDArray[Any]) -> NDArray[np.uint8]:
+    expected = (len(images), *images.shape[2:])
+    if masks.shape == (len(images), 1, *images.shape[2:]):
+        masks = masks[:, 0]
+    if masks.shape != expected:
+        raise GeneratorError(
+            f"{name} returned masks of shape {masks.shape}, must be {expected} with one integer "
+            "label a pixel (take the argmax of one-hot masks)"
+        )
+    labels = np.rint(masks.astype(np.float64))
+    if not np.array_equal(labels, masks) or labels.min() < 0 or labels.max() > 255:
+        raise GeneratorError(
+            f"{name} returned masks with values in [{masks.min():.4g}, {masks.max():.4g}], must be "
+            "integer labels from 0 to 255 (take the argmax, or threshold probabilities)"
+        )
+    return labels.astype(np.uint8)
+
+
+def _check_variety(name: str, found: ImageSet, notes: Notes) -> None:
+    flat = found.images.reshape(len(found), -1)
+    constant = flat.min(1) == flat.max(1)
+    if constant.all():
+        raise GeneratorError(
+            f"{name} returned {len(found)} constant images (every pixel of an image is equal); "
+            "check its weights, its latent input and its value_range"
+        )
+    if constant.any():
+        notes["constant"] = f"{name}: {int(constant.sum())} of {len(found)} images are constant"
+    distinct = len({row.tobytes() for row in flat})
+    if distinct < len(found):
+        notes["identical"] = f"{name}: only {distinct} of {len(found)} images are distinct"

@@ -1,0 +1,52 @@
+"""A user's own function, ``pkg.mod:callable``, named on the command line.
+
+It is called once as ``callable(n, seed)`` and returns images ``(n, channels, *spatial)`` (array or
+tensor), a tuple of images and integer masks, or an `ImageSet`. Attributes ``value_range`` and
+``size`` of the callable are read where it has them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nriqm_bench.generators.errors import GeneratorError
+from nriqm_bench.generators.generator import Generator
+from nriqm_bench.generators.module import declarations, source_hash
+from nriqm_bench.generators.resolve import import_object, working_folder
+from nriqm_bench.generators.source import Options, Source
+
+
+def load(source: Source, options: Options) -> Generator | None:
+    """Import ``pkg.mod:callable``; None when the source is a file or a folder."""
+    if not source.is_python:
+        return None
+    module, _, attribute = source.text.partition(":")
+    function = import_object(source.text, module, attribute)
+    if not callable(function) or isinstance(function, type):
+        raise GeneratorError(
+            f"{source.text} is {type(function).__name__}, must be a function (n, seed) -> images"
+        )
+
+    def draw(n: int, seed: int) -> Any:
+        with working_folder():
+            return function(n, seed)
+
+    size, bounds = declarations(
+        source.text, getattr(function, "size", None), getattr(function, "value_range", None)
+    )
+    generator = Generator(
+        attribute.split(".")[-1],
+        "python",
+        draw,
+        content=source_hash(function),
+        chunk=None,
+        size=size,
+        value_range=bounds,
+        summary=source.text,
+    )
+    generator.note(
+        "cache",
+        f"{generator.name}: the cache knows only the source file of {source.text}; if it reads "
+        "other files or modules that change, pass --nriqm-cache off",
+    )
+    return generator

@@ -1,0 +1,174 @@
+"""TorchScript files: run by torch's own interpreter, never by Python.
+
+The scripted module offers one of
+
+* a method ``sample(n: int, seed: int)``,
+* ``forward(n: int, seed: int)``,
+* ``forward(z: Tensor)`` with an attribute ``latent_dim: int`` or ``latent_shape: List[int]``: z is
+  standard normal ``(n, *latent_shape)``,
+
+each returning images ``(n, channels, *spatial)`` or a tuple of images and integer masks
+``(n, *spatial)``. Attributes, all optional: ``value_range: Tuple[float, float]``, the values'
+range (else inferred from [0, 1] or [-1, 1]); ``size: List[int]``, the spatial shape.
+
+TorchScript cannot reach Python, but it knows two operators that write files, and may run while it
+is loaded. Both are refused unless the file is trusted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from nriqm_bench.generators import torchfile
+from nriqm_bench.generators.errors import GeneratorError, brief, listed
+from nriqm_bench.generators.generator import Generator
+from nriqm_bench.generators.module import declarations, latents, seeded
+from nriqm_bench.generators.source import Options, Source
+
+_NAMESPACES = {"aten", "prim", "prims", "quantized", "_quantized"}
+_FORBIDDEN = {"aten::save", "aten::from_file", "prim::PythonOp", "prim::IgnoredPythonOp"}
+# What is left after inlining is code that could not be looked at.
+_OPAQUE = {"prim::CallMethod", "prim::CallFunction"}
+_DECLARATIONS = ("latent_dim", "latent_shape", "value_range", "size")
+
+
+def load(source: Source, options: Options) -> Generator | None:
+    """Load a TorchScript file; None when it is something else."""
+    if not torchfile.is_torchscript(source):
+        return None
+    import torch
+    from torch.jit._fuser import optimized_execution
+
+    if not options.trust:
+        _refuse_code_on_load(source)
+    try:
+        with _quiet():
+            model: Any = torch.jit.load(  # type: ignore[no-untyped-call]
+                str(source.path), map_location=options.device
+            )
+    except Exception as error:
+        raise GeneratorError(
+            f"{source.text} is a damaged or truncated TorchScript file ({brief(error)}); copy it "
+            "again, or export it with this version of torch"
+        ) from error
+    model.eval()
+    declared = {name: getattr(model, name) for name in _DECLARATIONS if hasattr(model, name)}
+    method, call = _protocol(source, model, declared)
+    if not options.trust:
+        _refuse_operators(source, method)
+
+    def draw(n: int, seed: int) -> Any:
+        with seeded(seed, options.device), optimized_execution(False):
+            return call(n, seed, options.device)
+
+    size, bounds = declarations(source.text, declared.get("size"), declared.get("value_range"))
+    return Generator(
+        source.stem,
+        "torchscript",
+        draw,
+        content=source.sha256(),
+        size=size,
+        value_range=bounds,
+        summary=method.name,
+    )
+
+
+def _protocol(source: Source, model: Any, declared: dict[str, Any]) -> tuple[Any, Any]:
+    """The method to call, and a function ``(n, seed, device)`` that calls it."""
+    import torch
+
+    sample: Any = getattr(model, "sample", None)
+    if isinstance(sample, torch.ScriptMethod):
+        if _types(sample) != ["int", "int"]:
+            raise GeneratorError(
+                f"{source.text} has a method {sample.schema}, must be sample(n: int, seed: int)"
+            )
+        return sample, lambda n, seed, device: sample(n, seed)
+    forward: Any = getattr(model, "forward", None)
+    types = _types(forward) if isinstance(forward, torch.ScriptMethod) else []
+    if types == ["int", "int"]:
+        return forward, lambda n, seed, device: forward(n, seed)
+    shape = declared.get("latent_shape", declared.get("latent_dim"))
+    if types == ["Tensor"] and shape is not None:
+        return forward, lambda n, seed, device: forward(latents(n, shape, seed, device))
+    if types == ["Tensor"]:
+        raise GeneratorError(
+            f"{source.text} has forward(z: Tensor) but does not say what z is; give the module an "
+            "attribute latent_dim: int or latent_shape: List[int] (script it, a traced module "
+            "loses attributes) or a method sample(n: int, seed: int)"
+        )
+    raise GeneratorError(
+        f"{source.text} cannot be sampled: it has forward({', '.join(types)}), must have "
+        "sample(n: int, seed: int), forward(n: int, seed: int), or forward(z: Tensor) with an "
+        "attribute latent_dim"
+    )
+
+
+def _types(method: Any) -> list[str]:
+    return [str(a.type) for a in method.schema.arguments[1:] if not a.has_default_value()]
+
+
+def _refuse_code_on_load(source: Source) -> None:
+    """Refuse classes that restore themselves by code: it would run before it can be checked."""
+    import torch
+
+    try:
+        # torch's own reader, so that what is checked here is what torch.jit.load will see.
+        reader = torch._C.PyTorchFileReader(str(source.path))
+        texts = {
+            name: bytes(reader.get_record(name))
+            for name in reader.get_all_records()
+            if name.startswith("code/") and name.endswith(".py")
+        }
+    except Exception as error:
+        raise GeneratorError(
+            f"{source.text} is a damaged or truncated TorchScript file ({brief(error)}); copy it "
+            "again"
+        ) from error
+    if any(re.search(rb"\b__setstate__\b", text) for text in texts.values()):
+        raise GeneratorError(
+            f"{source.text} runs code while it is loaded (__setstate__), which is refused; export "
+            "it without packed or quantised parts, or pass --nriqm-trust if you trust whoever "
+            "made it"
+        )
+
+
+def _refuse_operators(source: Source, method: Any) -> None:
+    """Refuse operators that reach outside the interpreter, wherever they hide in the graph."""
+    found = sorted(
+        {
+            kind
+            for kind in _operators(method.inlined_graph)
+            if kind.split("::")[0] not in _NAMESPACES
+            or kind in _FORBIDDEN | _OPAQUE
+            or kind.startswith("prim::rpc_")
+        }
+    )
+    if found:
+        raise GeneratorError(
+            f"{source.text} uses operators that may reach beyond the model ({listed(found)}), "
+            "which is refused; export it without them, or pass --nriqm-trust if you trust "
+            "whoever made it"
+        )
+
+
+def _operators(block: Any) -> Iterator[str]:
+    for node in block.nodes():
+        yield node.kind()
+        for inner in node.blocks():
+            yield from _operators(inner)
+        for attribute in node.attributeNames():
+            if node.kindOf(attribute) == "g":
+                yield from _operators(node.g(attribute))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """torch 2.13 deprecates torch.jit; the files exist all the same."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", DeprecationWarning)
+        yield
