@@ -59,8 +59,9 @@ class Curve:
                 f"a curve had {len(levels)} levels and {len(values)} values, must have equally "
                 "many and at least two"
             )
-        if any(b <= a for a, b in itertools.pairwise(levels)):
-            raise ValueError(f"levels were {levels}, must increase strictly")
+        rising = all(a < b for a, b in itertools.pairwise(levels))
+        if not rising or not all(math.isfinite(level) for level in levels):
+            raise ValueError(f"levels were {levels}, must be finite and increase strictly")
         if not all(math.isfinite(v) for v in values):
             raise ValueError(f"the values of {self.metric} were {values}, must be finite")
         object.__setattr__(self, "levels", levels)
@@ -87,7 +88,8 @@ class Curve:
         """Spearman's rank correlation of level and worsening; 0 when nothing moves."""
         if np.ptp(self.effects) == 0:
             return 0.0
-        return float(stats.spearmanr(self.levels, self.effects).statistic)
+        # Rounded, since SciPy's 0.9999999999999999 would miss an expected rank of 1.
+        return round(float(stats.spearmanr(self.levels, self.effects).statistic), 12)
 
     @property
     def detection_level(self) -> float | None:
@@ -103,20 +105,21 @@ class Curve:
     def noise_equivalent(self) -> float | None:
         """The sigma of Gaussian noise that worsens the metric as far as the last level does.
 
-        Read off `noise` by linear interpolation on its running maximum; 0 when the last level
-        does not worsen the metric, the largest sigma measured when it exceeds the whole noise
-        curve, None when there is no noise curve.
+        Read off `noise` by linear interpolation: the smallest sigma at which noise reaches as
+        far, even where more noise falls back again; 0 when the last level does not worsen the
+        metric, the largest sigma measured when it exceeds the whole noise curve, None when there
+        is no noise curve.
         """
         if self.noise is None:
             return None
         effect = (self.effect * self.floor.sd) / self.noise.floor.sd
         if effect <= 0:
             return 0.0
-        risen = np.maximum.accumulate(self.noise.effects)
-        keep = np.concatenate([[True], np.diff(risen) > 0])
-        if effect >= risen[-1]:
+        reached = np.flatnonzero(self.noise.effects >= effect)
+        if len(reached) == 0:
             return self.noise.levels[-1]
-        return float(np.interp(effect, risen[keep], np.asarray(self.noise.levels)[keep]))
+        step = slice(reached[0] - 1, reached[0] + 1)
+        return float(np.interp(effect, self.noise.effects[step], self.noise.levels[step]))
 
     def meets(self, expectation: Expectation) -> Verdict:
         """Whether the curve is as `expectation` says; the verdict's text holds the numbers."""

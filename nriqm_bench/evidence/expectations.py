@@ -53,8 +53,8 @@ def degrades(effect: float = 3.0, rank: float = 0.9, strictly: bool = False) -> 
             at = curve.levels[int(np.argmin(steps)) + 1]
             return Verdict(
                 False,
-                f"{curve.subject} stepped back by {-steps.min():.2g} floor SD at level {at:g}, "
-                "must worsen at every step",
+                f"{curve.subject} worsened by {steps.min():.2g} floor SD in the step to level "
+                f"{at:g}, must worsen at every step",
             )
         return found
 
@@ -86,7 +86,7 @@ def flat(within: float = 3.0) -> Expectation:
         moved = float(curve.effects[worst])
         return Verdict(
             abs(moved) + _Z95 <= within,
-            f"{curve.subject} moved by at most {moved:+.2f} floor SD (at level "
+            f"{curve.subject} moved by at most {moved:+z.2f} floor SD (at level "
             f"{curve.levels[worst]:g}), must be shown to stay within {within:g}: "
             f"at most {within - _Z95:.2f}",
         )
@@ -101,7 +101,7 @@ def not_better(effect: float = 3.0) -> Expectation:
         best = int(np.argmin(curve.effects))
         return Verdict(
             bool(curve.effects[best] > -effect),
-            f"{curve.subject} improved by at most {-curve.effects[best]:.1f} floor SD (at level "
+            f"{curve.subject} improved by at most {-curve.effects[best]:z.2f} floor SD (at level "
             f"{curve.levels[best]:g}), must improve by less than {effect:g}",
         )
 
@@ -115,7 +115,7 @@ def linear(r2: float = 0.9) -> Expectation:
         x, y = np.asarray(curve.levels), np.asarray(curve.values)
         residual = y - np.polyval(np.polyfit(x, y, 1), x)
         total = float(np.sum((y - y.mean()) ** 2))
-        found = 1.0 if total == 0 else 1 - float(np.sum(residual**2)) / total
+        found = 1.0 if np.ptp(y) == 0 else 1 - float(np.sum(residual**2)) / total
         return Verdict(
             found >= r2, f"{curve.subject} fits a line with R2 {found:.3f}, must be >= {r2:g}"
         )
@@ -124,15 +124,21 @@ def linear(r2: float = 0.9) -> Expectation:
 
 
 def bell(rise: float = 3.0) -> Expectation:
-    """The metric is best at the middle level and worsens by `rise` floor SD to both ends."""
+    """The metric is best at the middle level and worsens by `rise` floor SD to both ends.
+
+    A level may better the middle one by at most half of `rise`: the ratio of Raisa et al. 2025
+    (arXiv 2505.22450), whose bells rise by .2 and overshoot their centre by at most .1.
+    """
 
     def judge(curve: Curve) -> Verdict:
         centre = curve.effects[len(curve.effects) // 2]
         left, right = curve.effects[0] - centre, curve.effects[-1] - centre
+        over = centre - curve.effects.min()
         return Verdict(
-            bool(min(left, right) >= rise),
-            f"{curve.subject} worsened from the centre by {left:.1f} and {right:.1f} floor SD, "
-            f"both must be >= {rise:g}",
+            bool(min(left, right) >= rise and over <= rise / 2),
+            f"{curve.subject} worsened from the centre by {left:z.2f} and {right:z.2f} floor SD, "
+            f"both must be >= {rise:g}, and was better than there by at most {over:z.2f}, "
+            f"must be <= {rise / 2:g}",
         )
 
     return Expectation(f"bell of {rise:g} SD", judge)
@@ -167,6 +173,6 @@ def _moved(
 ) -> Verdict:
     return Verdict(
         effect >= need and rank >= need_rank,
-        f"{curve.subject} {verb} by {effect:.1f} floor SD with rank correlation {rank:.2f}, "
+        f"{curve.subject} {verb} by {effect:z.2f} floor SD with rank correlation {rank:z.2f}, "
         f"must be >= {need:g} and >= {need_rank:g}",
     )

@@ -65,12 +65,27 @@ class Floor:
             The score on trial.
         direction
             ``"above"`` when large values are bad, ``"below"`` when small ones are.
+
+        Raises
+        ------
+        ValueError
+            When `value` is NaN, which would pass every test, or `direction` is another word.
         """
+        if math.isnan(value):
+            raise ValueError("value was nan, must be a number to be compared with the floor")
         t = (value - self.mean) / (self.sd * math.sqrt(1 + 1 / len(self.values)))
         return float(stats.t.sf(t if _sign(direction) > 0 else -t, len(self.values) - 1))
 
     def threshold(self, alpha: float, direction: str) -> float:
-        """The value whose `tail` is `alpha`: fresh real data pass it once in 1 / `alpha` runs."""
+        """The value whose `tail` is `alpha`: fresh real data pass it once in 1 / `alpha` runs.
+
+        Raises
+        ------
+        ValueError
+            When `alpha` is not inside (0, 1) or `direction` is another word.
+        """
+        if not 0 < alpha < 1:
+            raise ValueError(f"alpha was {alpha}, must be above 0 and below 1")
         t = float(stats.t.isf(alpha, len(self.values) - 1))
         return self.mean + _sign(direction) * t * self.sd * math.sqrt(1 + 1 / len(self.values))
 
@@ -80,7 +95,14 @@ def holm(p_values: Sequence[float], alpha: float = 0.05) -> list[tuple[bool, flo
 
     The chance of one or more false rejections over the whole family is at most `alpha`, whatever
     the dependence (Holm 1979, Scandinavian Journal of Statistics 6).
+
+    Raises
+    ------
+    ValueError
+        When a p-value is not within [0, 1].
     """
+    if not all(0 <= p <= 1 for p in p_values):
+        raise ValueError(f"p_values were {list(p_values)}, must all be within [0, 1]")
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     result: list[tuple[bool, float]] = [(False, alpha)] * len(p_values)
     rejecting = True
