@@ -53,15 +53,7 @@ class ImageSet:
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, _labels(name, value, len(images)))
         if self.spacing is not None:
-            spacing = tuple(float(s) for s in self.spacing)
-            if len(spacing) != images.ndim - 2 or not all(
-                np.isfinite(s) and s > 0 for s in spacing
-            ):
-                raise ValueError(
-                    f"spacing was {self.spacing}, must be {images.ndim - 2} positive numbers "
-                    "(millimetres per voxel along each spatial axis)"
-                )
-            object.__setattr__(self, "spacing", spacing)
+            object.__setattr__(self, "spacing", _spacing(self.spacing, images.ndim - 2))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -111,7 +103,17 @@ class ImageSet:
 
 
 def concatenate(*sets: ImageSet) -> ImageSet:
-    """All images of `sets` in order; a field survives when every set has it."""
+    """All images of `sets` in order; a field survives when every set has it.
+
+    `spacing` survives when it is the same in every set.
+
+    Raises
+    ------
+    ValueError
+        When there is no set, or their images differ in channels or size.
+    """
+    if not sets:
+        raise ValueError("concatenate() was given no ImageSet, must be given at least one")
     first = sets[0]
     for other in sets[1:]:
         if other.images.shape[1:] != first.images.shape[1:]:
@@ -147,7 +149,6 @@ def _images(value: Any) -> NDArray[np.float32]:
             "(n, channels, depth, height, width) with nothing empty; "
             "add a missing channel axis with images[:, None]"
         )
-    array = array.astype(np.float32, copy=False)
     low, high = float(array.min()), float(array.max())
     if not np.isfinite(low) or not np.isfinite(high):
         bad = int(np.count_nonzero(~np.isfinite(array).reshape(len(array), -1).all(1)))
@@ -156,6 +157,7 @@ def _images(value: Any) -> NDArray[np.float32]:
         raise ValueError(
             f"images ranged over [{low:.4g}, {high:.4g}], must be in [0, 1]; rescale them first"
         )
+    array = array.astype(np.float32, copy=False)
     return array if low >= 0 and high <= 1 else np.clip(array, 0, 1)
 
 
@@ -178,3 +180,16 @@ def _labels(name: str, value: Any, n: int) -> NDArray[np.str_]:
     if labels.shape != (n,):
         raise ValueError(f"{name} had shape {labels.shape}, must be ({n},): one for each image")
     return labels.astype(np.str_)
+
+
+def _spacing(value: Any, axes: int) -> tuple[float, ...]:
+    try:
+        spacing = tuple(float(s) for s in value)
+    except (TypeError, ValueError):
+        spacing = ()
+    if len(spacing) != axes or not all(np.isfinite(s) and s > 0 for s in spacing):
+        raise ValueError(
+            f"spacing was {value!r}, must be {axes} positive numbers "
+            "(millimetres per voxel along each spatial axis)"
+        )
+    return spacing

@@ -65,8 +65,8 @@ class Registry(Generic[T]):
 
     def add(self, name: str, thing: T) -> T:
         """Register `thing` under a new `name`; a taken name raises `ValueError`."""
-        if not name or name != name.strip():
-            raise ValueError(f"the name of a {self.kind} was {name!r}, must be a non-empty word")
+        if not isinstance(name, str) or name.split() != [name]:
+            raise ValueError(f"the name of a {self.kind} was {name!r}, must be one word")
         if name in self.names():
             raise ValueError(f"the {self.kind} name {name!r} is taken; choose another one")
         self._registered[name] = thing
@@ -83,6 +83,8 @@ class Registry(Generic[T]):
 def unknown(kind: str, name: str, valid: Iterable[str]) -> str:
     """The sentence that says which name was wrong, what was probably meant, and what exists."""
     valid = sorted(valid)
-    close = difflib.get_close_matches(name, valid, n=3, cutoff=0.5)
+    plain = {v.lower(): v for v in valid}
+    near = difflib.get_close_matches(str(name).lower(), plain, n=3, cutoff=0.5)
+    close = [plain[v] for v in near]
     hint = f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else "."
     return f"unknown {kind} {name!r}{hint} Valid names: {', '.join(valid) or 'none'}."

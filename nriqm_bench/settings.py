@@ -173,7 +173,10 @@ def _table(root: Path | None) -> tuple[dict[str, Any], str]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} cannot be read as TOML: {error}") from error
     table = tool.get("nriqm", {}) if isinstance(tool, dict) else {}
-    return dict(table), f"[tool.nriqm] in {path.name}"
+    where = f"[tool.nriqm] in {path.name}"
+    if not isinstance(table, dict):
+        raise SettingsError(f"{where} was {table!r}, must be a table of settings")
+    return dict(table), where
 
 
 def _gates(value: Any, where: str) -> tuple[tuple[str, float], ...]:
@@ -190,9 +193,10 @@ def _split(option: Option, text: str) -> Any:
 
 def _typed(option: Option, value: Any, said: str) -> Any:
     if option.repeatable:
-        values = (value,) if isinstance(value, str) else tuple(value)
-        if not all(isinstance(v, str) and v for v in values):
-            raise SettingsError(f"{said} was {value!r}, must be a list of non-empty texts")
+        values = tuple(value) if isinstance(value, list | tuple) else (value,)
+        if not all(isinstance(v, str) and v for v in values) or (option.default and not values):
+            least = ", at least one" if option.default else ""
+            raise SettingsError(f"{said} was {value!r}, must be a list of non-empty texts{least}")
         if option.name == "report":
             for path in values:
                 if Path(path).suffix not in REPORT_SUFFIXES:
