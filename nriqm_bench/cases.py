@@ -214,3 +214,4 @@ registry: Registry[Case] = Registry(
 )
 get = registry.get
 names = registry.names
+register = registry.add
