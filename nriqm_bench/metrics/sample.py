@@ -1,0 +1,140 @@
+"""`Sample`: one set of feature rows, with the statistics that several metrics share."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float64 = NDArray[np.float64]
+
+# A cubic kernel of two such rows still fits a float64; nothing that is a feature comes near.
+_LARGEST = 1e50
+
+
+class Sample:
+    """A set of feature rows; what is computed from it is kept and shared between metrics.
+
+    Parameters
+    ----------
+    array
+        ``(n, d)`` NumPy or torch array of any float dtype (integers are accepted). It is not
+        copied: leave it unchanged while the sample is in use.
+    name
+        What an error message calls it.
+
+    Raises
+    ------
+    ValueError
+        When the array is not ``(n, d)`` with ``d >= 1``, or holds NaN or infinity.
+
+    Examples
+    --------
+    >>> sample = Sample([[0.0, 2.0], [2.0, 2.0]])
+    >>> sample.shape, sample.mean.tolist()
+    ((2, 2), [1.0, 2.0])
+    """
+
+    def __init__(self, array: Any, name: str = "features") -> None:
+        self.rows = _rows(array, name)
+        self._shared: WeakKeyDictionary[Sample, dict[Any, Any]] = WeakKeyDictionary()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        return f"Sample({len(self)} x {self.dim}, {self.rows.dtype})"
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return (len(self.rows), self.dim)
+
+    @property
+    def dim(self) -> int:
+        """The number of columns."""
+        return int(self.rows.shape[1])
+
+    @cached_property
+    def array(self) -> Float64:
+        """The rows in float64."""
+        return self.rows.astype(np.float64, copy=False)
+
+    @cached_property
+    def mean(self) -> Float64:
+        """``(d,)`` mean, in two passes: the second removes the rounding of the first."""
+        first = self.rows.mean(0, dtype=np.float64)
+        return np.asarray(first + (self.rows - first).mean(0), dtype=np.float64)
+
+    @cached_property
+    def centred(self) -> Float64:
+        """``(n, d)`` rows less their mean, in float64."""
+        return np.asarray(self.rows - self.mean, dtype=np.float64)
+
+    @cached_property
+    def trace(self) -> float:
+        """The trace of the unbiased covariance; needs two rows."""
+        return float(np.sum(self.centred**2, axis=0).sum() / (len(self) - 1))
+
+    @cached_property
+    def factor(self) -> Float64:
+        """``(min(n, d), d)`` matrix F with F'F the unbiased covariance; needs two rows.
+
+        With more rows than columns it is the triangle of a QR decomposition: the covariance itself
+        is never formed, so that small eigenvalues keep all their digits.
+        """
+        scaled: Float64 = self.centred / np.sqrt(len(self) - 1)
+        if len(self) <= self.dim:
+            return scaled
+        return np.asarray(np.linalg.qr(scaled, mode="r"), dtype=np.float64)
+
+    def shared_with(self, other: Sample) -> dict[Any, Any]:
+        """What metrics keep about this sample and `other`, for as long as both live."""
+        return self._shared.setdefault(other, {})
+
+    @cached_property
+    def own(self) -> dict[Any, Any]:
+        """What metrics keep about this sample alone."""
+        return {}
+
+
+def as_sample(value: Any, name: str) -> Sample:
+    """`value` itself when it is a `Sample`, else one made of the array."""
+    return value if isinstance(value, Sample) else Sample(value, name)
+
+
+def as_numpy(value: Any) -> NDArray[Any]:
+    """A NumPy array of a NumPy or torch array (or nested lists); torch is not imported."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        if str(value.dtype) == "torch.bfloat16":
+            value = value.float()
+        return np.asarray(value.numpy())
+    return np.asarray(value)
+
+
+def _rows(value: Any, name: str) -> NDArray[np.floating[Any]]:
+    try:
+        array = as_numpy(value)
+    except ValueError:
+        raise ValueError(f"{name} had rows of unequal length, must be an (n, d) array") from None
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{name} had dtype {array.dtype}, must be an (n, d) array of numbers")
+    if array.ndim != 2 or array.shape[1] == 0:
+        hint = "; write x[:, None] for one feature a row" if array.ndim == 1 else ""
+        raise ValueError(f"{name} had shape {array.shape}, must be (n, d) with d >= 1{hint}")
+    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
+        array = array.astype(np.float64)
+    if not np.isfinite(array).all():
+        bad = int(np.count_nonzero(~np.isfinite(array).all(1)))
+        raise ValueError(
+            f"{name} held NaN or infinity in {bad} of {len(array)} rows, must be finite"
+        )
+    if array.size and array.dtype.itemsize == 8 and np.abs(array).max() > _LARGEST:
+        raise ValueError(
+            f"{name} held values up to {np.abs(array).max():.3g}, must stay below {_LARGEST:g}"
+        )
+    return np.ascontiguousarray(array)
