@@ -84,7 +84,7 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> str:
     """The sentence that says which name was wrong, what was probably meant, and what exists."""
     valid = sorted(valid)
     plain = {v.lower(): v for v in valid}
-    near = difflib.get_close_matches(str(name).lower(), plain, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(str(name).lower(), plain, n=3, cutoff=0.6)
     close = [plain[v] for v in near]
     hint = f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else "."
     return f"unknown {kind} {name!r}{hint} Valid names: {', '.join(valid) or 'none'}."
