@@ -19,7 +19,7 @@ from nriqm_bench.generators.generator import Generator
 from nriqm_bench.generators.module import chunk_of, declarations, drawer, source_hash
 from nriqm_bench.generators.resolve import build, resolve
 from nriqm_bench.generators.source import Options, Source
-from nriqm_bench.generators.weights import fill
+from nriqm_bench.generators.weights import check_fit, fill
 
 FORMAT = "nriqm_bench.generator"
 VERSION = 1
@@ -52,6 +52,8 @@ def load(source: Source, options: Options) -> Generator | None:
     else:
         name, trusted = options.architecture, True
         factory = resolve(source.text, name, trusted=True)
+    if not trusted:
+        _bound(source.text, factory, content)
     model = build(source.text, factory, content["config"], trusted=trusted)
     fill(source.text, model, content["state_dict"])
     sampler = content["sampler"]
@@ -140,8 +142,6 @@ def save_generator(
         "size": tuple(int(s) for s in size) if size else None,
         "metadata": dict(metadata or {}),
     }
-    for name in ("config", "sampler", "metadata"):
-        _check_plain(name, content[name])
     _check(str(path), content)
     factory = resolve(str(path), architecture, trusted=True)
     rebuilt = build(str(path), factory, content["config"], trusted=True)
@@ -159,6 +159,29 @@ def save_generator(
     return path
 
 
+def _bound(text: str, factory: Any, content: Mapping[str, Any]) -> None:
+    """Refuse a network larger than the weights in the file, before any memory is taken for it."""
+    import torch
+
+    for name, value in content["state_dict"].items():
+        if not isinstance(value, torch.Tensor):
+            raise GeneratorError(f"{text} has {type(value).__name__} for the weights {name!r}")
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise GeneratorError(
+                f"{text} declares weights {name!r} of shape {tuple(value.shape)} but does not hold "
+                "them; it is refused"
+            )
+    try:
+        with torch.device("meta"):
+            outline = build(text, factory, content["config"], trusted=False)
+    except GeneratorError as error:
+        # A constructor that computes with real numbers has no outline; it is checked when filled.
+        if isinstance(error.__cause__, NotImplementedError | RuntimeError):
+            return
+        raise
+    check_fit(text, outline, content["state_dict"])
+
+
 def _check(text: str, content: Mapping[str, Any]) -> None:
     if content.get("version") != VERSION:
         raise GeneratorError(
@@ -171,6 +194,8 @@ def _check(text: str, content: Mapping[str, Any]) -> None:
                 f"{text} has no usable field {name!r} (it was {type(content.get(name)).__name__}); "
                 "write it with nriqm_bench.save_generator"
             )
+    for name in ("config", "sampler", "metadata"):
+        _check_plain(f"{text}: {name}", content[name])
     declarations(text, content["size"], content["value_range"])
     chunk_of(text, content["sampler"])
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
+
+# Last lines of torch's messages that say nothing about the error.
+_UNTELLING = ("Check the documentation", "Please file an issue")
 
 
 class GeneratorError(ValueError):
@@ -17,6 +21,12 @@ def listed(items: Collection[str], limit: int = 5) -> str:
 
 def brief(error: BaseException) -> str:
     """The last telling line of an exception, for use inside a sentence."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[-1] if lines else "no message"
-    return f"{type(error).__name__}: {text[:300]}"
+    text = str(error)
+    if unpickler := re.search(r"WeightsUnpickler error: (.*)", text):
+        text = unpickler[1]
+    lines = [line.strip() for line in text.splitlines() if re.search(r"\w", line)]
+    told = [line for line in lines if not line.startswith(_UNTELLING) and "<--- HERE" not in line]
+    if not told:
+        return type(error).__name__
+    line = told[-1].removeprefix(f"{type(error).__name__}: ").split(". This is an internal")[0]
+    return f"{type(error).__name__}: {line[:200].rstrip('.')}"

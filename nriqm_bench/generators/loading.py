@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nriqm_bench import generators
-from nriqm_bench.generators.errors import GeneratorError
+from nriqm_bench.generators.errors import GeneratorError, listed
 from nriqm_bench.generators.generator import Generator
 from nriqm_bench.generators.source import Options, Source
 
@@ -68,7 +68,13 @@ file or folder, and it does not read as pkg.mod:callable; check the path
         what = f"is a zip archive, but neither a torch file nor an .npz (it holds {first!r})"
     else:
         what = "is in no format that a loader knows"
-    raise GeneratorError(f"{source.text} {what}; kinds of generator: {', '.join(known)}")
+    added = [name for name in known if name not in generators.BUILTIN]
+    raise GeneratorError(
+        f"{source.text} {what}; give a TorchScript file, a checkpoint of "
+        "nriqm_bench.save_generator, a state dict (.pt, .safetensors), a folder, .npz or "
+        ".npy of samples, or pkg.mod:callable"
+        + (f", or a file of the kinds {listed(added)}" if added else "")
+    )
 
 
 def _device(device: str) -> str:

@@ -96,8 +96,9 @@ def seeded(seed: int, device: str) -> Iterator[None]:
     import torch
 
     chosen = torch.device(device)
-    index = torch.cuda.current_device() if chosen.index is None and chosen.type == "cuda" else 0
-    devices = [] if chosen.type == "cpu" else [chosen.index or index]
+    devices = []
+    if chosen.type == "cuda":
+        devices = [torch.cuda.current_device() if chosen.index is None else chosen.index]
     with torch.random.fork_rng(devices), torch.no_grad():
         torch.manual_seed(seed)
         yield
@@ -116,14 +117,18 @@ def declarations(
 ) -> tuple[tuple[int, ...] | None, tuple[float, float] | None]:
     """What a model declares about its images, checked: (size, value_range), each or None.
 
+    Only a tuple or list is a declaration: many networks call something else their ``size``.
+
     Raises
     ------
     GeneratorError
         When size is not two or three positive numbers, or value_range not (low, high).
     """
     try:
-        shape = tuple(int(s) for s in size) if size is not None else None
-        bounds = tuple(float(v) for v in value_range) if value_range is not None else None
+        shape = tuple(int(s) for s in size) if isinstance(size, tuple | list) else None
+        bounds = None
+        if isinstance(value_range, tuple | list):
+            bounds = tuple(float(v) for v in value_range)
     except (TypeError, ValueError) as error:
         raise GeneratorError(
             f"{text} declares size {size!r} and value_range {value_range!r}, must be numbers"

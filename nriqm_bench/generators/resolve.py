@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from nriqm_bench.generators.errors import GeneratorError, brief, listed
+from nriqm_bench.generators.module import seeded
 from nriqm_bench.registry import UnknownName
 
 # Networks below these are built from plain data without trust.
 ALLOWED = ("nriqm_bench.generators.architectures", "monai.networks.nets", "torch.nn")
-# Constructor arguments of allowed networks that would fetch files.
-_FETCHING = ("pretrained", "weights", "download", "progress", "model_path", "weights_path")
+# Constructor arguments of allowed networks that would fetch or open files.
+_FETCHING = re.compile(r"pretrained\w*|download|\w*_path|\w*_url|\w*_file")
 
 
 def resolve(text: str, name: str, *, trusted: bool) -> Callable[..., Any]:
@@ -65,13 +68,14 @@ def build(
     import torch
 
     name = getattr(factory, "__qualname__", repr(factory))
-    if not trusted and (fetching := sorted(k for k in _FETCHING if config.get(k))):
+    if not trusted and (fetching := _fetching(factory, config)):
         raise GeneratorError(
-            f"{text} sets {listed(fetching)} in the configuration of {name}, which may fetch files "
-            "and is refused; pass --nriqm-trust if you trust whoever made it"
+            f"{text} builds {name} with {listed(fetching)}, which may fetch files and is refused; "
+            "switch it off in the config, or pass --nriqm-trust if you trust whoever made it"
         )
     try:
-        model = factory(**config)
+        with seeded(0, "cpu"):
+            model = factory(**config)
     except Exception as error:
         raise GeneratorError(
             f"{text}: {name} cannot be built from the configuration {dict(config)!r:.200} "
@@ -82,6 +86,16 @@ def build(
             f"{text}: {name} returned {type(model).__name__}, must return a torch.nn.Module"
         )
     return model
+
+
+def _fetching(factory: Callable[..., Any], config: Mapping[str, Any]) -> list[str]:
+    """The arguments, given or by default, that would make the network fetch files."""
+    arguments = {
+        name: parameter.default
+        for name, parameter in inspect.signature(factory).parameters.items()
+        if parameter.default is not inspect.Parameter.empty
+    } | dict(config)
+    return [f"{k}={v!r}" for k, v in arguments.items() if v and _FETCHING.fullmatch(k)]
 
 
 def import_object(name: str, module: str, attribute: str) -> Any:

@@ -16,6 +16,9 @@ from nriqm_bench.generators.errors import GeneratorError
 _PYTHON = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _PAGE = (b"<!doctype html", b"<html", b"<?xml", b"<head")
 _LFS = b"version https://git-lfs"
+# An archive is a bomb when it grows beyond both; weights and noise hardly compress.
+_UNPACKED = 2**28
+_RATIO = 200
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Source:
             raise GeneratorError(f"{self.text!r} is not a usable path: {error}") from error
         self.is_python = not found and bool(_PYTHON.fullmatch(self.text))
         self.is_dir = self.path.is_dir()
+        # What a loader has already read, so that the next kind need not read it again.
+        self.read: dict[str, Any] = {}
         if not self.is_python:
             self._inspect(found)
 
@@ -76,12 +81,19 @@ class Source:
             return ()
         try:
             with zipfile.ZipFile(self.path) as archive:
-                return tuple(archive.namelist())
+                inside = archive.infolist()
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise GeneratorError(
                 f"{self.text} is a damaged or truncated archive ({error}); copy or "
                 "download it again"
             ) from error
+        unpacked = sum(info.file_size for info in inside)
+        if unpacked > _UNPACKED and unpacked > _RATIO * self.path.stat().st_size:
+            raise GeneratorError(
+                f"{self.text} would unpack to {unpacked / 2**30:.1f} GiB, more than {_RATIO} times "
+                "its size, which no checkpoint does; it is refused"
+            )
+        return tuple(info.filename for info in inside)
 
     def sha256(self) -> str:
         """The sha256 of the file's bytes."""

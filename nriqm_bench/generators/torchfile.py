@@ -45,18 +45,27 @@ def read(source: Source, *, trust: bool = False) -> Any:
     """
     import torch
 
+    if "torch" in source.read:
+        return source.read["torch"]
+    if not source.members and not source.head.startswith(_LEGACY):
+        raise GeneratorError(
+            f"{source.text} is a bare Python pickle, which can only be read by running code and is "
+            "refused; save the state dict with torch.save, or use nriqm_bench.save_generator"
+        )
     try:
         with warnings.catch_warnings():
             # Old files make torch warn about its own storage classes; nothing a user could do.
             warnings.filterwarnings("ignore", message=".*TypedStorage is deprecated")
-            if not trust:
-                return torch.load(source.path, map_location="cpu", weights_only=True)
             try:
-                return torch.load(source.path, map_location="cpu", weights_only=True)
+                content = torch.load(source.path, map_location="cpu", weights_only=True)
             except Exception:
-                return torch.load(source.path, map_location="cpu", weights_only=False)
+                if not trust:
+                    raise
+                content = torch.load(source.path, map_location="cpu", weights_only=False)
     except Exception as error:
         raise _explain(source, error, trust) from error
+    source.read["torch"] = content
+    return content
 
 
 def _explain(source: Source, error: Exception, trust: bool) -> GeneratorError:

@@ -41,7 +41,6 @@ def load(source: Source, options: Options) -> Generator | None:
     if not torchfile.is_torchscript(source):
         return None
     import torch
-    from torch.jit._fuser import optimized_execution
 
     if not options.trust:
         _refuse_code_on_load(source)
@@ -62,7 +61,7 @@ def load(source: Source, options: Options) -> Generator | None:
         _refuse_operators(source, method)
 
     def draw(n: int, seed: int) -> Any:
-        with seeded(seed, options.device), optimized_execution(False):
+        with seeded(seed, options.device), _unoptimised():
             return call(n, seed, options.device)
 
     size, bounds = declarations(source.text, declared.get("size"), declared.get("value_range"))
@@ -164,6 +163,14 @@ def _operators(block: Any) -> Iterator[str]:
         for attribute in node.attributeNames():
             if node.kindOf(attribute) == "g":
                 yield from _operators(node.g(attribute))
+
+
+def _unoptimised() -> contextlib.AbstractContextManager[None]:
+    """No run-time specialisation, which changes the last bits between the first and later calls."""
+    import torch
+
+    plain: contextlib.AbstractContextManager[None] = torch.jit.optimized_execution(False)  # type: ignore[attr-defined]
+    return plain
 
 
 @contextlib.contextmanager

@@ -27,6 +27,12 @@ WRAPPERS = (
 
 def fill(text: str, model: Any, state: Mapping[str, Any]) -> None:
     """Load `state` into `model`; whatever is missing, unexpected or misshapen is refused."""
+    check_fit(text, model, state)
+    model.load_state_dict(dict(state))
+
+
+def check_fit(text: str, model: Any, state: Mapping[str, Any]) -> None:
+    """Refuse a `state` that has not exactly the keys and shapes of `model`; say which differ."""
     own = model.state_dict()
     said = []
     if missing := [k for k in own if k not in state]:
@@ -45,7 +51,6 @@ def fill(text: str, model: Any, state: Mapping[str, Any]) -> None:
             f"{text} does not fit {type(model).__name__}: of its keys, {'; '.join(said)}; check "
             "the architecture and its configuration"
         )
-    model.load_state_dict(dict(state))
 
 
 def choose(text: str, content: Any, expected: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
