@@ -152,7 +152,8 @@ def _scale(
     low, high = float(images.min()), float(images.max())
     bounds = declared or _infer(name, images.dtype, low, high, notes)
     width = bounds[1] - bounds[0]
-    scaled = ((images.astype(np.float64) - bounds[0]) / width).astype(np.float32)
+    precise = images.astype(np.promote_types(images.dtype, np.float32))
+    scaled = ((precise - bounds[0]) / width).astype(np.float32)
     outside = float(np.mean((scaled < -1e-5) | (scaled > 1 + 1e-5)))
     if outside:
         far = float(np.mean((scaled < -_OVERSHOOT) | (scaled > 1 + _OVERSHOOT)))
@@ -180,7 +181,8 @@ def _infer(
     else:
         raise GeneratorError(
             f"{name} returned values in [{low:.4g}, {high:.4g}] and declares no range, must be in "
-            "[0, 1] or [-1, 1]; declare value_range=(low, high)"
+            "[0, 1] or [-1, 1]; declare value_range=(low, high) in save_generator or as an "
+            "attribute of the network or function, or rescale the samples"
         )
     notes["range"] = (
         f"{name}: no value range is declared; [{bounds[0]:g}, {bounds[1]:g}] was inferred from "

@@ -49,6 +49,12 @@ class Dimmed(Net):
     size = 64
 
 
+class Dropping(Net):
+    def sample(self, n: int, generator: torch.Generator):
+        images = 0.1 + 0.8 * torch.rand((n, 1, 4, 4), generator=generator)
+        return torch.nn.functional.dropout(images, 0.5, self.training)
+
+
 class Misdeclared(Net):
     size = (4, 4, 4, 4)
 
@@ -144,12 +150,15 @@ def test_an_unneeded_architecture_is_said(tmp_path):
 def test_the_global_random_state_is_left_alone(tmp_path):
     path = script(Uniform(), tmp_path / "s.pt")
     saved = save_generator(tmp_path / "c.pt", Net(), architecture="test-net")
-    torch.manual_seed(5)
-    before = torch.get_rng_state()
-    first = load_generator(path).sample(20, 1).images
-    np.testing.assert_array_equal(first, load_generator(path).sample(20, 1).images)
-    load_generator(saved).sample(2, 1)
-    assert torch.equal(torch.get_rng_state(), before)
+    drawn = []
+    for state in (5, 6):
+        torch.manual_seed(state)
+        before = torch.get_rng_state()
+        drawn.append(load_generator(path).sample(20, 1).images)
+        load_generator(saved).sample(2, 1)
+        assert torch.equal(torch.get_rng_state(), before)
+    np.testing.assert_array_equal(*drawn)
+    assert not np.array_equal(drawn[0], load_generator(path).sample(20, 2).images)
 
 
 # Self-describing checkpoints
@@ -191,6 +200,26 @@ def test_a_latent_network_of_torch_needs_no_trust(tmp_path):
     generator = load_generator(path)
     assert generator.sample(3).spatial == (6, 6)
     assert "torch.nn.modules.conv:ConvTranspose2d" in generator.describe()
+
+
+def test_a_monai_network_needs_no_trust(tmp_path):
+    from monai.networks.nets import Generator
+
+    config = {
+        "latent_shape": [8],
+        "start_shape": [4, 4, 4],
+        "channels": [4, 4, 1],
+        "strides": [2, 2, 1],
+    }
+    path = save_generator(
+        tmp_path / "gan.pt",
+        Generator(**config),
+        architecture="monai.networks.nets:Generator",
+        config=config,
+        sampler={"latent_dim": 8},
+        value_range=(-5, 5),
+    )
+    assert load_generator(path).sample(3).images.shape == (3, 1, 16, 16)
 
 
 def test_foreign_networks_need_trust_or_naming(tmp_path, monkeypatch):
@@ -287,6 +316,20 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         save_generator(path, Net(), architecture="test-net")
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_networks_are_sampled_in_evaluation_mode(tmp_path):
+    torch.save(Dropping().state_dict(), tmp_path / "w.pt")
+    images = load_generator(tmp_path / "w.pt", architecture=Dropping).sample(3).images
+    assert images.min() > 0
+
+
+def test_the_key_follows_the_architecture(tmp_path):
+    path = save_generator(tmp_path / "c.pt", Net(), architecture="test-net")
+    given = load_generator(path, architecture=Dimmed)
+    assert given.uses_architecture
+    assert given.key() != load_generator(path, architecture=Net).key()
+    assert load_generator(path).key() == load_generator(path, architecture=Net).key()
 
 
 # State dicts and training checkpoints
