@@ -1,0 +1,168 @@
+"""The experiments as data: well formed, found by name, and demanding what they should."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+
+from nriqm_bench import cases
+from nriqm_bench.cases import HELD_OUT, BlindSpot, Case
+from nriqm_bench.evidence import Curve, Floor, degrades, flat, unspecified
+
+NAMES = (
+    "blur", "boundary-blur", "gaussian-noise", "internal-duplication", "mode-drop", "rician-noise",
+    "training-copies",
+)  # fmt: skip
+FIDELITY = ("fid", "kid", "precision", "density", "coverage")
+DIVERSITY = ("recall", "coverage", "vendi")
+
+
+def judged(case, metric, effects):
+    """Whether a metric that moved by `effects` floor SD does what `case` demands; None for any."""
+    expectation = cases.get(case).expectation(metric)
+    curve = Curve(tuple(range(len(effects))), effects, Floor((-1, 0, 1)), False)
+    return bool(curve.meets(expectation)) if expectation.specified else None
+
+
+WORSE, SAME, BETTER = (0, 1, 2, 9), (0, 0.1, 0, 0.1), (0, -1, -2, -9)
+
+
+def example(**changes):
+    return Case(
+        **{
+            "name": "example",
+            "experiment": "X1",
+            "perturbation": "blur",
+            "levels": (0.0, 1.0),
+            "quick": (0.0, 1.0),
+            "expect": {"k*": flat(5), "fid": degrades(4), "f*": degrades(2), "fls": flat(7)},
+            "summary": "an example",
+            "source": "none",
+            "evidence": "O",
+        }
+        | changes
+    )
+
+
+def test_names_are_the_promised_ones():
+    assert set(NAMES) <= set(cases.names())
+    with pytest.raises(KeyError, match="unknown case 'blurr'; did you mean 'blur'"):
+        cases.get("blurr")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_case_is_well_formed(name):
+    case = cases.get(name)
+    assert case.name == name
+    assert case.levels[0] == 0
+    assert all(a < b for a, b in itertools.pairwise(case.levels))
+    assert all(math.isfinite(level) for level in case.levels)
+    assert 2 <= len(case.quick) < len(case.levels)
+    assert set(case.quick) <= set(case.levels)
+    assert list(case.quick) == sorted(case.quick)
+    assert (case.quick[0], case.quick[-1]) == (case.levels[0], case.levels[-1])
+    assert case.evidence in ("C", "P", "O")
+    assert case.summary
+    assert case.source
+    assert next(reversed(case.expect)) == "*", "every metric must be spoken of"
+    for expectation in case.expect.values():
+        assert expectation.specified or expectation.reason
+
+
+def test_experiments_have_one_case_each():
+    told = [cases.get(name).experiment for name in NAMES]
+    assert len(set(told)) == len(told)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_pattern_is_reached(name):
+    """An expectation behind a pattern that already covers it would never be looked at."""
+    case = cases.get(name)
+    for pattern, expectation in case.expect.items():
+        assert case.expectation(pattern if pattern != "*" else "zzz") is expectation
+
+
+@pytest.mark.parametrize("name", ["gaussian-noise", "rician-noise", "blur", "boundary-blur"])
+def test_damage_must_worsen_fidelity(name):
+    for metric in FIDELITY:
+        assert judged(name, metric, WORSE) is True
+        assert judged(name, metric, SAME) is False
+        assert judged(name, metric, BETTER) is False
+    for metric in ("vendi", "authpct", "train-share"):
+        assert judged(name, metric, BETTER) is None
+
+
+def test_copies_must_be_seen_by_memorisation_metrics_and_rewarded_by_none():
+    for metric in ("authpct", "train-share"):
+        assert judged("training-copies", metric, WORSE) is True
+        assert judged("training-copies", metric, SAME) is False
+    for metric in (*FIDELITY, "recall", "vendi", "any-other"):
+        assert judged("training-copies", metric, SAME) is True
+        assert judged("training-copies", metric, WORSE) is True
+        assert judged("training-copies", metric, BETTER) is False
+
+
+@pytest.mark.parametrize("name", ["internal-duplication", "mode-drop"])
+def test_lost_diversity_must_be_seen_and_rewarded_by_none(name):
+    for metric in DIVERSITY:
+        assert judged(name, metric, WORSE) is True
+        assert judged(name, metric, SAME) is False
+    for metric in ("fid", "kid"):
+        assert judged(name, metric, SAME) is True
+        assert judged(name, metric, BETTER) is False
+    for metric in ("precision", "density", "authpct", "train-share"):
+        assert judged(name, metric, BETTER) is None
+
+
+def test_what_needs_masks_or_sites_runs_on_held_out_images_only():
+    assert {n for n in NAMES if cases.get(n).held_out_only} == {"boundary-blur", "mode-drop"}
+
+
+def test_the_first_pattern_that_fits_counts():
+    case = example()
+    assert case.expectation("kid") == flat(5)
+    assert case.expectation("fid") == degrades(4)
+    assert case.expectation("frd") == degrades(2)
+    assert case.expectation("fls") == degrades(2)
+    assert case.expectation("FID").specified is False
+
+
+def test_a_metric_that_no_pattern_fits_is_unspecified():
+    found = example().expectation("vendi")
+    assert found == unspecified("no expectation is stated for this metric in this case")
+
+
+def test_blind_spots_say_where():
+    spot = BlindSpot("k*", "why", extractor="pix*", source="generator")
+    assert spot.covers("kid", "pixels", "credible")
+    assert not spot.covers("fid", "pixels", "credible")
+    assert not spot.covers("kid", "inception", "credible")
+    assert not spot.covers("kid", "pixels", HELD_OUT)
+    assert BlindSpot("kid", "why", source="held-out").covers("kid", "pixels", HELD_OUT)
+    assert not BlindSpot("kid", "why", source="held-out").covers("kid", "pixels", "credible")
+    anywhere = BlindSpot("kid", "why")
+    assert anywhere.covers("kid", "pixels", HELD_OUT)
+    assert anywhere.covers("kid", "inception", "credible")
+
+
+def test_the_first_blind_spot_that_covers_is_found():
+    first, second = BlindSpot("fid", "one", extractor="pixels"), BlindSpot("f*", "two")
+    case = example(blind=(first, second))
+    assert case.blind_spot("fid", "pixels", HELD_OUT) is first
+    assert case.blind_spot("fid", "inception", HELD_OUT) is second
+    assert case.blind_spot("kid", "pixels", HELD_OUT) is None
+    assert example().blind_spot("fid", "pixels", HELD_OUT) is None
+
+
+def test_a_case_of_one_s_own_is_registered_like_all_things():
+    case = example(name="example-of-a-test")
+    cases.register(case.name, case)
+    try:
+        assert cases.get("example-of-a-test") is case
+        assert "example-of-a-test" in cases.names()
+        with pytest.raises(ValueError, match="case name 'blur' is taken"):
+            cases.register("blur", case)
+    finally:
+        cases.registry.discard(case.name)
