@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from nriqm_bench.metrics.metric import Metric, Needs
+from nriqm_bench.metrics.sample import as_numpy
 
 
 def as_metric(
@@ -32,9 +33,9 @@ def as_metric(
         ``torchmetrics.Metric`` or MONAI metric:
 
         - torchmetrics, ``update(images, real)`` (FID, KID, MiFID): both sets are handed over, in
-          float64. An *instance* is used as it was made: give it ``feature=passthrough(d)`` so that
-          it takes features. Of a *class*, one is made at each call, with a passthrough of the right
-          width as ``feature`` and the options of the call.
+          float64 (images in float32). An *instance* is used as it was made: give it
+          ``feature=passthrough(d)`` so that it takes features. Of a *class*, one is made at each
+          call, with a passthrough of the right width as ``feature`` and the options of the call.
         - torchmetrics, ``update(preds, target)``: fake rows are predictions, real rows the target.
         - torchmetrics, ``update(one)``: only fake rows are handed over.
         - MONAI: called as ``(y_pred=fake, y=real)``, and aggregated when it is cumulative.
@@ -59,7 +60,7 @@ def as_metric(
         name = str(getattr(thing, "__name__", type(thing).__name__))
     function: Callable[..., Any]
     if _comes_from(thing, "torchmetrics"):
-        function = _torchmetrics(thing)
+        function = _torchmetrics(thing, needs)
     elif _comes_from(thing, "monai"):
         function = _monai(thing)
     elif callable(thing) and not inspect.isclass(thing):
@@ -96,11 +97,12 @@ def passthrough(d: int) -> Any:
     return module
 
 
-def _torchmetrics(thing: Any) -> Callable[..., Any]:
+def _torchmetrics(thing: Any, needs: Needs) -> Callable[..., Any]:
     if inspect.isclass(thing):
 
         def fresh(real: Any, fake: Any, *, rng: Any = None, **options: Any) -> float:
-            if "feature" in inspect.signature(thing.__init__).parameters:
+            takes = inspect.signature(thing.__init__).parameters
+            if "feature" in takes and needs != "images":
                 options = {"feature": passthrough(fake.shape[1]), **options}
             with warnings.catch_warnings():
                 # It warns that it keeps the features, which are here already.
@@ -179,12 +181,12 @@ def _seeded(rng: np.random.Generator | None) -> Iterator[None]:
 def _number(value: Any, metric: Any) -> float:
     if isinstance(value, tuple | list) and value:
         value = value[0]
-    if getattr(value, "numel", lambda: 0)() == 1:
-        return float(value)
+    array = as_numpy(value)
+    if array.size == 1 and array.dtype.kind in "fiu":
+        return float(array.item())
     raise TypeError(
-        f"{type(metric).__name__} returned {type(value).__name__} of shape "
-        f"{tuple(getattr(value, 'shape', ()))}, must return one number "
-        "(give it the option that averages, for instance reduction='mean')"
+        f"{type(metric).__name__} returned {type(value).__name__} of shape {array.shape}, must "
+        "return one number (give it the option that averages, for instance reduction='mean')"
     )
 
 

@@ -58,6 +58,7 @@ def _eigenvalues(fake: Sample) -> Float64:
         x /= np.sqrt(np.square(x).sum(axis=1, keepdims=True))
         gram = x @ x.T if len(x) <= x.shape[1] else x.T @ x
         p = np.linalg.eigvalsh(gram / len(x))
-        fake.own["vendi"] = p[p > p.max() * max(x.shape) * np.finfo(np.float64).eps]
+        p = p[p > p.max() * max(x.shape) * np.finfo(np.float64).eps]
+        fake.own["vendi"] = p / p.sum()
     kept: Float64 = fake.own["vendi"]
     return kept

@@ -27,17 +27,28 @@ def fid(real: Sample, fake: Sample) -> float:
 
     Source: Heusel et al. 2017 (arXiv 1706.08500), section 3, equation 6; Dowson and Landau 1982.
     """
-    return frechet_distance(real.mean, real.factor, fake.mean, fake.factor, real.trace + fake.trace)
+    near1, rest1 = real.mean_parts
+    near2, rest2 = fake.mean_parts
+    # Near parts of far clouds are close to each other, so that their difference is exact.
+    gap = (near1 - near2) + (rest1 - rest2)
+    return frechet_distance(gap, real.factor, fake.factor, real.trace + fake.trace)
 
 
 def frechet_distance(
-    mean1: Float64, factor1: Float64, mean2: Float64, factor2: Float64, traces: float | None = None
+    gap: Float64, factor1: Float64, factor2: Float64, traces: float | None = None
 ) -> float:
-    """Squared Frechet distance of two Gaussians, each given by its mean and a factor F, C = F'F.
+    """Squared Frechet distance of two Gaussians.
 
-    `traces` is ``tr(C1) + tr(C2)`` where it is known.
+    Parameters
+    ----------
+    gap
+        ``(d,)`` difference of the means.
+    factor1, factor2
+        ``(r, d)`` factors F of the covariances, ``C = F'F``, of any number of rows.
+    traces
+        ``tr(C1) + tr(C2)`` where it is known.
     """
     if traces is None:
         traces = float(np.square(factor1).sum() + np.square(factor2).sum())
     overlap = float(np.linalg.svd(factor1 @ factor2.T, compute_uv=False).sum())
-    return max(0.0, float(np.square(mean1 - mean2).sum()) + (traces - 2 * overlap))
+    return max(0.0, float(np.square(gap).sum()) + (traces - 2 * overlap))

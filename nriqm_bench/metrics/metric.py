@@ -63,6 +63,13 @@ class Metric:
                 f"the function of metric {self.name!r} was {type(self.function).__name__}, "
                 "must be callable as (real, fake) -> float"
             )
+        try:
+            inspect.signature(self.function).bind_partial(None, None)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"the function of metric {self.name!r} cannot be called with two arrays, must be "
+                "callable as (real, fake) -> float; wrap it in one that is"
+            ) from None
         if not isinstance(self.higher_is_better, bool):
             raise TypeError(
                 f"higher_is_better of metric {self.name!r} was {self.higher_is_better!r}, "

@@ -84,7 +84,7 @@ def density(real: Sample, fake: Sample, *, k: int = 5, ties: Ties = "strict") ->
 
     Source: Naeem et al. 2020 (arXiv 2002.09797), equation 4; ties as in the authors' package prdc.
     """
-    return float(_counts("density", real, fake, k, ties).columns.mean() / k)
+    return int(_counts("density", real, fake, k, ties).columns.sum()) / (k * len(fake))
 
 
 @metric("coverage", higher_is_better=True, min_samples=6, checks_rows=True)

@@ -65,14 +65,21 @@ class Sample:
 
     @cached_property
     def mean(self) -> Float64:
-        """``(d,)`` mean, in two passes: the second removes the rounding of the first."""
-        first = self.rows.mean(0, dtype=np.float64)
-        return np.asarray(first + (self.rows - first).mean(0), dtype=np.float64)
+        """``(d,)`` mean."""
+        near, rest = self.mean_parts
+        return near + rest
+
+    @cached_property
+    def mean_parts(self) -> tuple[Float64, Float64]:
+        """The mean in two passes, as what the first found and what it had lost to rounding."""
+        near = np.asarray(self.rows.mean(0, dtype=np.float64), dtype=np.float64)
+        return near, np.asarray((self.rows - near).mean(0), dtype=np.float64)
 
     @cached_property
     def centred(self) -> Float64:
         """``(n, d)`` rows less their mean, in float64."""
-        return np.asarray(self.rows - self.mean, dtype=np.float64)
+        near, rest = self.mean_parts
+        return np.asarray((self.rows - near) - rest, dtype=np.float64)
 
     @cached_property
     def trace(self) -> float:
