@@ -27,8 +27,8 @@ def authpct(real: Sample | None, fake: Sample, *, train: Sample) -> float:
 
     Needs 2 training rows. Cost: ``t^2 d + m t d``, the neighbours of the training rows shared.
 
-    Source: Alaa et al. 2022 (arXiv 2102.08921), section 3.3; AuthPct of Stein et al. 2023 (arXiv
-    2306.04675), appendix B.
+    Source: Alaa et al. 2022 (arXiv 2102.08921), authenticity; AuthPct of Stein et al. 2023 (arXiv
+    2306.04675).
     """
     squared, i, j = all_nearest(fake, train)
     isolation = np.zeros(len(fake))

@@ -167,7 +167,10 @@ class Metric:
                     f"{name} had shape {value.shape}, must be "
                     f"({', '.join(['n', *map(str, width[1])])}) like {width[0]}"
                 )
-            found[name] = value.array if isinstance(value, Sample) and not self.samples else value
+            if isinstance(value, Sample) and not self.samples:
+                # A copy: what a function does to its arrays is not the caller's affair.
+                value = value.array.copy()
+            found[name] = value
         return found
 
     def _check_rows(self, name: str, n: int) -> None:

@@ -82,7 +82,7 @@ def density(real: Sample, fake: Sample, *, k: int = 5, ties: Ties = "strict") ->
 
     Needs more than k real rows. Cost: ``n^2 d + n m d``, shared.
 
-    Source: Naeem et al. 2020 (arXiv 2002.09797), equation 4; ties as in the authors' package prdc.
+    Source: Naeem et al. 2020 (arXiv 2002.09797), section 3; ties as in the authors' package prdc.
     """
     return int(_counts("density", real, fake, k, ties).columns.sum()) / (k * len(fake))
 
@@ -106,7 +106,7 @@ def coverage(real: Sample, fake: Sample, *, k: int = 5, ties: Ties = "strict") -
 
     Needs more than k real rows. Cost: ``n^2 d + n m d``, shared.
 
-    Source: Naeem et al. 2020 (arXiv 2002.09797), equation 5 and lemma 2; ties as in prdc.
+    Source: Naeem et al. 2020 (arXiv 2002.09797), section 3 and lemma 2; ties as in prdc.
     """
     return float((_counts("coverage", real, fake, k, ties).rows > 0).mean())
 

@@ -173,16 +173,16 @@ class _Screen:
     def __init__(self, a: Sample, b: Sample | None, dtype: DTypeLike) -> None:
         other = a if b is None else b
         centre = a.mean if b is None else (a.mean + b.mean) / 2
-        left, right = a.rows - centre, other.rows - centre
-        largest = max(float(np.abs(left).max()), float(np.abs(right).max()))
+        extremes = [end - centre for s in (a, other) for end in (s.rows.min(0), s.rows.max(0))]
+        largest = float(np.abs(extremes).max())
         # A power of two scales without rounding; the limits keep its square finite.
         exponent = int(np.clip(-np.frexp(largest * a.dim**0.5)[1], -500, 500))
         self.scale = 2.0 ** (2 * exponent)
-        factor = 2.0**exponent
-        left, right = left * factor, right * factor
-        self.left, self.right = left.astype(dtype), right.astype(dtype)
-        self.left_norm = np.square(left).sum(axis=1).astype(dtype)[:, None]
-        self.right_norm = np.square(right).sum(axis=1).astype(dtype)[None, :]
+        self.left, self.left_norm = _scaled(a, centre, 2.0**exponent, dtype)
+        self.right, norm = self.left, self.left_norm
+        if b is not None:
+            self.right, norm = _scaled(b, centre, 2.0**exponent, dtype)
+        self.right_norm = norm.T
         # Worst case of a dot product of d terms, of rounding to `dtype`, and of the exact sum.
         unit, d = float(np.finfo(dtype).eps) / 2, a.dim
         self.relative = 1.1 * ((d + 32) * unit + (2 * d + 16) * 2.0**-53)
@@ -194,6 +194,16 @@ class _Screen:
         norms *= self.relative
         norms += self.absolute
         return middle - norms, middle + norms
+
+
+def _scaled(
+    sample: Sample, centre: Float64, factor: float, dtype: DTypeLike
+) -> tuple[Bound, Bound]:
+    """Rows and their squared norms (as a column) about `centre`, times `factor`."""
+    rows = sample.rows - centre
+    rows *= factor
+    norms = np.einsum("ij,ij->i", rows, rows)[:, None]
+    return rows.astype(dtype, copy=False), norms.astype(dtype, copy=False)
 
 
 class _Block:

@@ -69,7 +69,7 @@ def test_every_metric_describes_itself(name):
     assert metric.higher_is_better == (name not in ("fid", "kid", "train-share"))
     assert metric.needs_train == (name in ("authpct", "train-share"))
     assert metric.min_samples >= 1
-    assert metric.summary.endswith((".", "kernel."))
+    assert len(metric.summary) > 20
     assert "\n" not in metric.summary
     for word in ("Direction:", "Range:", "Invariant", "Needs", "Cost:", "Source:"):
         assert word in metric.__doc__
@@ -235,6 +235,18 @@ def test_a_function_is_registered_by_decorator(registered):
         metrics.register("fid", higher_is_better=False)(swd)
 
 
+def test_a_function_may_do_what_it_likes_with_its_arrays(registered):
+    @registered("rude", higher_is_better=True)
+    def rude(real, fake):
+        real -= real.mean(0)
+        return real.sum()
+
+    x, y, _ = data()
+    before = x.copy()
+    metrics.get("rude")(x, y)
+    np.testing.assert_array_equal(x, before)
+
+
 def test_train_and_rng_are_handed_to_those_who_take_them(registered):
     seen = {}
 
@@ -339,3 +351,12 @@ def test_sample_statistics_take_two_passes():
     near = Sample((x.astype(np.float64) + 1e9) - 1e9)
     np.testing.assert_allclose(far.mean - 1e9, near.mean, atol=1e-7)
     assert far.trace == pytest.approx(near.trace, rel=1e-9)
+
+
+def test_a_mean_that_no_float_can_hold():
+    # Floats near 2^53 are two apart, and the mean is 2^53 + 4/3.
+    sample = Sample(2.0**53 + np.array([[0.0], [2.0], [2.0]]))
+    near, rest = sample.mean_parts
+    assert (near[0] - 2.0**53) + rest[0] == pytest.approx(4 / 3)
+    np.testing.assert_allclose(sample.centred[:, 0], [-4 / 3, 2 / 3, 2 / 3])
+    assert sample.trace == pytest.approx(4 / 3)
