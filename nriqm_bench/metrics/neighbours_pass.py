@@ -89,10 +89,7 @@ def all_nearest(a: Sample, b: Sample) -> tuple[Float64, Indices, Indices]:
     shared = a.shared_with(b)
     if "nearest" not in shared:
         i, j, squared = _near(a, b, 1)
-        least = np.full(len(a), np.inf)
-        np.minimum.at(least, i, squared)
-        tied = squared == least[i]
-        shared["nearest"] = (least, i[tied], j[tied])
+        shared["nearest"] = (squared[np.searchsorted(i, np.arange(len(a)))], i, j)
     found: tuple[Float64, Indices, Indices] = shared["nearest"]
     return found
 

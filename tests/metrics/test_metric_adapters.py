@@ -7,6 +7,7 @@ import pytest
 import torch
 import torchmetrics
 from monai.metrics import FIDMetric, MMDMetric, RMSEMetric
+from monai.metrics.metric import Metric as MonaiMetric
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
@@ -135,6 +136,16 @@ def test_monai_mmd_is_the_linear_one():
 
     expected = (own(x) + own(y)) / (n * (n - 1)) - 2 * (x @ y.T).mean()
     assert as_metric(MMDMetric(), higher_is_better=False)(x, y) == pytest.approx(expected)
+
+
+def test_monai_knows_which_set_is_fake():
+    class Gap(MonaiMetric):
+        def __call__(self, y_pred, y):
+            return y_pred.mean() - y.mean()
+
+    x, y = data()
+    expected = y.mean() - x.mean()
+    assert as_metric(Gap(), higher_is_better=False)(x, y) == pytest.approx(expected)
 
 
 def test_monai_cumulative_metrics_are_aggregated_and_reset():

@@ -33,6 +33,12 @@ def test_authpct_counted_by_hand():
     assert authpct(column(5, 5), fake, train=train) == 25
 
 
+def test_authpct_as_far_as_the_neighbour_is_not_authentic():
+    train = column(0, 1, 3)
+    assert authpct(None, column(-1, -1), train=train) == 0
+    assert authpct(None, column(-1.001, -1), train=train) == 50
+
+
 def test_authpct_as_published():
     r = np.random.default_rng(0)
     for _ in range(5):

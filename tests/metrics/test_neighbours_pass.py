@@ -42,6 +42,9 @@ CLOUDS = {
     "very different scales": lambda r, n: (
         r.normal(size=(n, 6)) * 10.0 ** r.integers(-30, 30, (n, 1))
     ),
+    "specks between outliers": lambda r, n: np.concatenate(
+        [[[1.0, 0.0], [-1.0, 0.0]], r.normal(size=(n - 2, 2)) * 1e-25]
+    ),
     "float32": lambda r, n: r.normal(size=(n, 300)).astype(np.float32),
 }
 
