@@ -226,6 +226,12 @@ def test_fingerprint_of_a_shape_alone():
     assert flat.fingerprint() != ImageSet(np.zeros((4, 1, 2, 6))).fingerprint()
 
 
+def test_fingerprint_tells_fields_apart():
+    black = ImageSet(np.zeros((1, 1, 2, 2)))
+    first = black.replace(subjects=["ab"], sites=[""])
+    assert first.fingerprint() != black.replace(subjects=["a"], sites=["b"]).fingerprint()
+
+
 def test_fingerprint_is_of_content_alone():
     made = full()
     assert len(made.fingerprint()) == 64

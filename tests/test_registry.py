@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import textwrap
 
@@ -159,6 +160,13 @@ def test_entry_points_of_an_installed_package(site, metrics):
         metrics.add("swd", 1)
     with pytest.raises(KeyError, match="did you mean 'swd'"):
         metrics.get("swdd")
+
+
+def test_what_was_found_once_is_kept(site, metrics):
+    distribution(site, "registry_example_kept", {"swd": "registry_example_kept:x"}, "x = object()")
+    found = metrics.get("swd")
+    shutil.rmtree(site / "registry_example_kept-1.0.dist-info")
+    assert metrics.get("swd") is found
 
 
 def test_entry_points_of_another_group_are_not_ours(site):
