@@ -18,13 +18,31 @@ Float32 = NDArray[np.float32]
 
 
 class Atlas(NamedTuple):
-    """Maps on one grid of 1 mm voxels (x, y, z); `origin` is the voxel of MNI (0, 0, 0)."""
+    """Maps on one grid of 1 mm voxels (x, y, z).
+
+    `near` holds every voxel that interpolation at a point of the brain can touch; `origin` is the
+    voxel of MNI (0, 0, 0).
+    """
 
     grey: Float32
     white: Float32
     fluid: Float32
     texture: Float32
+    near: NDArray[np.bool_]
     origin: tuple[float, float, float]
+
+    def sample(self, where: Float32) -> tuple[Float32, Float32, Float32, Float32]:
+        """The four maps at voxels ``(3, ...)``, linearly interpolated; 0 away from the brain."""
+        last = np.asarray(self.near.shape).reshape(3, *[1] * (where.ndim - 1)) - 1
+        nearest = np.clip(np.rint(where).astype(np.intp), 0, last)
+        inside = self.near[tuple(nearest)]
+        points = where[:, inside]
+        found = []
+        for m in (self.grey, self.white, self.fluid, self.texture):
+            out = np.zeros(where.shape[1:], np.float32)
+            out[inside] = ndimage.map_coordinates(m, points, order=1, prefilter=False)
+            found.append(out)
+        return found[0], found[1], found[2], found[3]
 
 
 @cache
@@ -47,7 +65,8 @@ def atlas() -> Atlas:
     texture = np.where(brain > 0.5, texture / np.average(t1, weights=white), 0).astype(np.float32)
     texture -= ndimage.gaussian_filter(texture, 8)
     origin = tuple(float(v) for v in np.linalg.solve(affine, [0, 0, 0, 1])[:3])
-    return Atlas(grey, white, fluid, texture, (origin[0], origin[1], origin[2]))
+    near = ndimage.binary_dilation(grey + white + fluid > 0, iterations=2)
+    return Atlas(grey, white, fluid, texture, near, (origin[0], origin[1], origin[2]))
 
 
 def _load(name: str) -> tuple[Float32, NDArray[np.float64]]:

@@ -29,13 +29,20 @@ class Lesion:
     core: float
     rim: float
     oedema: float
+    grain: float
 
-    def paint(self, tissue: Float32, fluid: Float32) -> Float32:
-        """`tissue` with the tumour in it: soft outlines, and oedema that spares fluid."""
+    def paint(self, tissue: Float32, fluid: Float32, speckle: Float32) -> Float32:
+        """`tissue` with the tumour in it: soft outlines, and oedema that spares fluid.
+
+        `speckle` (unit SD) is the tumour's own fine texture.
+        """
         soft = self.softness
-        out = tissue + (self.oedema - tissue) * expit((1 - self.depth) / soft) * (1 - 0.7 * fluid)
-        out = out + (self.rim - out) * expit((self.rim_edge - self.depth) / soft)
-        return out + (self.core - out) * expit((self.core_edge - self.depth) / soft)
+        grain = 1 + self.grain * speckle
+        out = tissue + (self.oedema * grain - tissue) * expit((1 - self.depth) / soft) * (
+            1 - 0.7 * fluid
+        )
+        out = out + (self.rim * grain - out) * expit((self.rim_edge - self.depth) / soft)
+        return out + (self.core * grain - out) * expit((self.core_edge - self.depth) / soft)
 
 
 def draw_lesion(rng: np.random.Generator, where: NDArray[np.float32], white: Float32) -> Lesion:
@@ -54,7 +61,7 @@ def draw_lesion(rng: np.random.Generator, where: NDArray[np.float32], white: Flo
         candidates = np.flatnonzero(white[level] >= white[level].max())
     spot = candidates[int(rng.integers(len(candidates)))]
     centre = where[:, level].reshape(3, -1)[:, spot]
-    radius = float(np.clip(np.exp(rng.normal(np.log(17), 0.42)), 6, 38))
+    radius = float(np.clip(np.exp(rng.normal(np.log(21), 0.42)), 7, 42))
     gap = where - centre[:, None, None, None]
     stretch = np.exp(rng.normal(0, 0.18, 3)).astype(np.float32)[:, None, None, None]
     distance = np.sqrt(np.sum((gap / stretch) ** 2, axis=0))
@@ -73,10 +80,11 @@ def draw_lesion(rng: np.random.Generator, where: NDArray[np.float32], white: Flo
         labels=labels,
         core_edge=core_edge,
         rim_edge=rim_edge,
-        softness=float(rng.uniform(0.03, 0.08)),
+        softness=float(rng.uniform(0.012, 0.04)),
         core=float(rng.uniform(0.15, 0.6)),
-        rim=float(rng.uniform(0.6, 0.85)),
-        oedema=float(rng.uniform(0.72, 0.98)),
+        rim=float(rng.uniform(0.7, 1.0)),
+        oedema=float(rng.uniform(0.78, 1.1)),
+        grain=float(rng.uniform(0.03, 0.09)),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -47,11 +48,11 @@ class Site:
 # Brightness is relative to white matter; noise and background to the brightest tissue; sharpness is
 # the SD of the point spread in pixels; pixel is in millimetres.
 SITES = (
-    Site(grey=1.22, fluid=0.30, noise=0.018, sharpness=0.45, bias=0.10, pixel=1.55, background=0.0),
-    Site(grey=1.35, fluid=0.16, noise=0.034, sharpness=0.60, bias=0.22, pixel=1.70, background=1.0),
-    Site(grey=1.12, fluid=0.42, noise=0.012, sharpness=0.85, bias=0.12, pixel=1.45, background=0.0),
-    Site(grey=1.28, fluid=0.22, noise=0.050, sharpness=0.50, bias=0.30, pixel=1.62, background=1.0),
-    Site(grey=1.18, fluid=0.34, noise=0.024, sharpness=1.05, bias=0.16, pixel=1.80, background=0.5),
+    Site(grey=1.22, fluid=0.30, noise=0.010, sharpness=0.38, bias=0.07, pixel=1.40, background=1.0),
+    Site(grey=1.38, fluid=0.14, noise=0.021, sharpness=0.46, bias=0.14, pixel=1.55, background=1.0),
+    Site(grey=1.10, fluid=0.44, noise=0.008, sharpness=0.62, bias=0.08, pixel=1.32, background=0.8),
+    Site(grey=1.28, fluid=0.20, noise=0.031, sharpness=0.42, bias=0.18, pixel=1.48, background=1.0),
+    Site(grey=1.16, fluid=0.36, noise=0.014, sharpness=0.78, bias=0.10, pixel=1.66, background=0.9),
 )
 
 
@@ -59,19 +60,19 @@ SITES = (
 class Population:
     """How much subjects differ, beyond their sites; SDs unless said otherwise."""
 
-    tilt: float = 0.10  # rad, about the left-right and front-back axes
+    tilt: float = 0.07  # rad, about the left-right and front-back axes
     turn: float = 0.06  # rad, within the slice
     head: float = 0.05  # log size of the head, each axis
     shift: float = 3.0  # mm
-    warp: float = 4.0  # mm, smooth random deformation
+    warp: float = 2.2  # mm, smooth random deformation
     ventricles: float = 0.35  # log size of the ventricles
     contrast: float = 0.10  # log contrast of grey matter and fluid
-    noise: float = 0.35  # log noise
+    noise: float = 0.40  # log noise
     sharpness: float = 0.25  # log point spread
     bias: float = 0.5  # log strength of the bias field
-    low: float = -12.0  # mm, lowest slice
-    high: float = 48.0  # mm, highest slice
-    gap: float = 9.0  # mm between a subject's slices
+    low: float = -6.0  # mm, lowest slice
+    high: float = 44.0  # mm, highest slice
+    gap: float = 8.0  # mm between a subject's slices
     texture: float = 0.9  # strength of the T1's detail
 
 
@@ -162,9 +163,7 @@ def render(
     """``(4, 128, 128)`` slices and labels of one subject."""
     rng, p, site = subject.rng, population, SITES[subject.site]
     where = _coordinates(rng, p, site, maps)
-    grey, white, fluid, texture = (
-        ndimage.map_coordinates(m, where, order=1, prefilter=False) for m in maps[:4]
-    )
+    grey, white, fluid, texture = maps.sample(where)
     lesion = draw_lesion(rng, where, white)
     intensity = _tissue(rng, p, site, grey, white, fluid, texture, lesion)
     brain = grey + white + fluid
@@ -188,7 +187,7 @@ def _coordinates(
     scale = np.exp(rng.normal(0, p.head, 3))
     shift = rng.normal(0, p.shift, 2)
     x, y, z = x * scale[0] - shift[0], y * scale[1] - shift[1] - 18, z * scale[2]
-    for field, spread in ((_field(rng, 5), p.warp), (_field(rng, 9), p.warp * 0.45)):
+    for field, spread in ((_field(rng, 5), p.warp), (_field(rng, 9), p.warp * 0.35)):
         x, y, z = x + spread * field[0], y + spread * field[1], z + 0.5 * spread * field[2]
     # Ventricles: a pull towards (or from) the middle of the lateral ventricles.
     size = rng.normal(0, p.ventricles)
@@ -223,9 +222,10 @@ def _tissue(
     detail = p.texture * np.exp(rng.normal(0, 0.2)) * texture
     tissue = 0.5 * (of_grey * grey + white + of_fluid * fluid) - 0.25 * detail * (1 - fluid)
     # Patchiness of living tissue, which no average brain has.
-    patches = _upsample(rng.standard_normal((SLICES, 24, 24)).astype(np.float32), SIZE)
+    patches = _upsample(rng.standard_normal((SLICES, 32, 32)).astype(np.float32), SIZE)
     tissue *= 1 + 0.035 * patches
-    return np.asarray(lesion.paint(tissue, fluid), dtype=np.float32)
+    speckle = _upsample(rng.standard_normal((SLICES, 56, 56)).astype(np.float32), SIZE)
+    return np.asarray(lesion.paint(tissue, fluid, speckle), dtype=np.float32)
 
 
 def _acquire(
@@ -253,10 +253,18 @@ def _acquire(
 
 def _upsample(coarse: Float32, size: int) -> Float32:
     """Cubic interpolation of the last two axes to `size`."""
-    factor = (*[1] * (coarse.ndim - 2), size / coarse.shape[-2], size / coarse.shape[-1])
-    return np.asarray(
-        ndimage.zoom(coarse, factor, order=3, mode="nearest", grid_mode=True), dtype=np.float32
-    )
+    rows, columns = _cubic(coarse.shape[-2], size), _cubic(coarse.shape[-1], size)
+    return np.asarray(rows @ coarse @ columns.T, dtype=np.float32)
+
+
+@cache
+def _cubic(knots: int, size: int) -> Float32:
+    """The ``(size, knots)`` matrix of cubic spline interpolation."""
+    lines = [
+        ndimage.zoom(line, size / knots, order=3, mode="nearest", grid_mode=True)
+        for line in np.eye(knots)
+    ]
+    return np.asarray(np.stack(lines, axis=1), dtype=np.float32)
 
 
 def _resize(images: Float32, size: int) -> Float32:

@@ -63,6 +63,14 @@ class Source:
         )
         return found
 
+    def size(self) -> int | None:
+        """Height and width that the images have of themselves; None where any size will do."""
+        if self.name != "npz" or self.path is None:
+            return None
+        from nriqm_bench.datasets.npz import native_size
+
+        return native_size(self.path)
+
     def key(self) -> str:
         """The identity of the content: a version for phantoms, a sha256 over files otherwise."""
         return self._key
