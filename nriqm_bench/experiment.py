@@ -136,6 +136,8 @@ class Lab:
     def size(self) -> int:
         """Height and width of the images: the generators', to which real images are brought.
 
+        Without generators: the dataset's own, or `DEFAULT_SIZE` where it has none.
+
         Raises
         ------
         SettingsError
@@ -145,7 +147,7 @@ class Lab:
         for name, generator in self.generators.items():
             sizes[name] = generator.size or generator.sample(1, self.settings.seed).spatial
         if not sizes:
-            return DEFAULT_SIZE
+            return self.dataset.size() or DEFAULT_SIZE
         found = set(sizes.values())
         if len(found) > 1 or len(shape := next(iter(found))) != 2 or shape[0] != shape[1]:
             told = ", ".join(f"{name} {shape}" for name, shape in sizes.items())

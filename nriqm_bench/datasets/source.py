@@ -1,4 +1,4 @@
-"""`Source`: a dataset as the command line names it, with an identity that is content, not a path."""
+"""`Source`: a dataset as the command line names it, known by its content and not by its path."""
 
 from __future__ import annotations
 
