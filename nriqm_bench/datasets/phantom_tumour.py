@@ -48,11 +48,11 @@ class Site:
 # Brightness is relative to white matter; noise and background to the brightest tissue; sharpness is
 # the SD of the point spread in pixels; pixel is in millimetres.
 SITES = (
-    Site(grey=1.22, fluid=0.30, noise=0.010, sharpness=0.38, bias=0.07, pixel=1.40, background=1.0),
-    Site(grey=1.38, fluid=0.14, noise=0.021, sharpness=0.46, bias=0.14, pixel=1.55, background=1.0),
-    Site(grey=1.10, fluid=0.44, noise=0.008, sharpness=0.62, bias=0.08, pixel=1.32, background=0.8),
-    Site(grey=1.28, fluid=0.20, noise=0.031, sharpness=0.42, bias=0.18, pixel=1.48, background=1.0),
-    Site(grey=1.16, fluid=0.36, noise=0.014, sharpness=0.78, bias=0.10, pixel=1.66, background=0.9),
+    Site(grey=1.22, fluid=0.30, noise=0.009, sharpness=0.38, bias=0.07, pixel=1.40, background=1.0),
+    Site(grey=1.38, fluid=0.14, noise=0.018, sharpness=0.46, bias=0.14, pixel=1.55, background=1.0),
+    Site(grey=1.10, fluid=0.44, noise=0.007, sharpness=0.62, bias=0.08, pixel=1.36, background=0.8),
+    Site(grey=1.28, fluid=0.20, noise=0.026, sharpness=0.42, bias=0.18, pixel=1.48, background=1.0),
+    Site(grey=1.16, fluid=0.36, noise=0.012, sharpness=0.78, bias=0.10, pixel=1.60, background=0.9),
 )
 
 
@@ -69,7 +69,7 @@ class Population:
     contrast: float = 0.10  # log contrast of grey matter and fluid
     noise: float = 0.40  # log noise
     sharpness: float = 0.25  # log point spread
-    bias: float = 0.5  # log strength of the bias field
+    bias: float = 0.4  # log strength of the bias field
     low: float = -6.0  # mm, lowest slice
     high: float = 44.0  # mm, highest slice
     gap: float = 8.0  # mm between a subject's slices

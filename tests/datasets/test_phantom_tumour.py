@@ -52,10 +52,11 @@ def test_tumours_are_bright_and_most_slices_show_one(found):
 def test_core_lies_inside_rim_inside_oedema(found):
     from scipy import ndimage
 
-    for mask in found.masks:
-        if (mask == CORE).any():
-            around = ndimage.binary_dilation(mask == CORE) & (mask != CORE)
-            assert (mask[around] == RIM).mean() > 0.7
+    core = found.masks == CORE
+    square = np.ones((1, 3, 3))
+    around = ndimage.binary_dilation(core, square) & ~core & (found.masks > 0)
+    assert core.any()
+    assert (found.masks[around] == RIM).mean() > 0.95
 
 
 def test_the_mask_is_the_tumour():
@@ -73,9 +74,12 @@ def test_the_mask_is_the_tumour():
         without, _ = room.render(room.draw_subject(0, "train", 1), atlas())
     finally:
         room.draw_lesion = original
-    change = np.abs(image - without)
+    # Scaling to [0, 1] sees the tumour too, so the two are compared after a fit of gain and offset.
+    outside = (mask == 0) & (image > 0.1) & (image < 1) & (without < 1)
+    gain, offset = np.polyfit(without[outside], image[outside], 1)
+    change = np.abs(image - (gain * without + offset))
     assert (mask > 0).sum() > 100
-    assert change[mask > 0].mean() > 4 * change[mask == 0].mean()
+    assert change[mask > 0].mean() > 10 * change[outside].mean()
 
 
 def test_sites_differ_in_noise(found):
