@@ -1,0 +1,185 @@
+"""`Run`, `Row` and `Gate`: the published form of a run, to and from JSON.
+
+``run.schema.json`` beside this file is the JSON Schema of what `to_json` writes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, TypeVar
+
+SCHEMA_VERSION = "1.0"
+
+VERDICTS = (
+    "pass",
+    "fail",
+    "error",
+    "blind (known)",
+    "unspecified",
+    "saturated",
+    "untrusted",
+    "skipped",
+)
+
+T = TypeVar("T")
+
+
+class SchemaError(ValueError):
+    """A file that is no run of a version that can be read: one sentence says why."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric along one case: a curve, its floor, and what became of the expectation.
+
+    `source` is ``held-out`` or the name of a generator; `floor_mean`, `floor_sd` and `values` are
+    in the metric's own unit; `effect` is in floor SD, + meaning worse; `detection_level` and
+    `noise_equivalent` are None where there is none.
+    """
+
+    case: str
+    experiment: str
+    perturbation: str
+    metric: str
+    extractor: str
+    levels: Sequence[float]
+    values: Sequence[float]
+    floor_mean: float
+    floor_sd: float
+    effect: float
+    rank: float
+    detection_level: float | None
+    noise_equivalent: float | None
+    expectation: str
+    verdict: str
+    reason: str
+    seconds: float
+    source: str = "held-out"
+
+    def sort_key(self) -> tuple[Any, ...]:
+        """Equal runs give equal order, whatever the order of the tests."""
+        own = self.source != "held-out"
+        return (self.experiment, self.case, own, self.source, self.extractor, self.metric)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return _plain(asdict(self))
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Row:
+        """The row of a dict of plain JSON types."""
+        return _made(cls, found, "row")
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One release gate for one generator: its value against threshold and floor.
+
+    `direction` says on which side of the threshold the gate fails; `interval` is the value's 95 %
+    interval or None; `pairs` are the samples nearest to training images, of memorisation gates.
+    """
+
+    name: str
+    metric: str
+    extractor: str
+    value: float
+    interval: Sequence[float] | None
+    threshold: float
+    floor_mean: float
+    floor_sd: float
+    trusted: bool
+    verdict: str
+    reason: str
+    generator: str = ""
+    direction: str = "above"
+    pairs: Sequence[Mapping[str, Any]] = ()
+
+    def sort_key(self) -> tuple[str, ...]:
+        """By generator, then name."""
+        return (self.generator, self.name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return _plain(asdict(self))
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Gate:
+        """The gate of a dict of plain JSON types."""
+        return _made(cls, found, "gate")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that one run found."""
+
+    environment: Mapping[str, Any]
+    generator: Sequence[Mapping[str, Any]]
+    dataset: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    rows: Sequence[Row]
+    gates: Sequence[Gate]
+    notes: Sequence[str] = field(default_factory=list)
+    schema_version: str = SCHEMA_VERSION
+
+
+def to_json(run: Run) -> str:
+    """The run as JSON; numbers that are not finite become null."""
+    found = {
+        "schema_version": run.schema_version,
+        "environment": _plain(run.environment),
+        "generator": _plain(run.generator),
+        "dataset": _plain(run.dataset),
+        "settings": _plain(run.settings),
+        "rows": [row.to_dict() for row in run.rows],
+        "gates": [gate.to_dict() for gate in run.gates],
+        "notes": _plain(run.notes),
+    }
+    return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def from_json(text: str) -> Run:
+    """The run that `to_json` wrote.
+
+    Raises
+    ------
+    SchemaError
+        For text that is no JSON object of a run, or of another major version.
+    """
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SchemaError(f"this is no JSON: {error}") from error
+    if not isinstance(found, dict) or not isinstance(found.get("schema_version"), str):
+        raise SchemaError("this is no run of nriqm_bench: it has no schema_version")
+    ours = SCHEMA_VERSION.partition(".")[0]
+    if found["schema_version"].partition(".")[0] != ours:
+        raise SchemaError(
+            f"the run has schema version {found['schema_version']}, this release reads {ours}.x; "
+            "make it again, or read it with the release that made it"
+        )
+    rows = [Row.from_dict(row) for row in found.pop("rows", ())]
+    gates = [Gate.from_dict(gate) for gate in found.pop("gates", ())]
+    return _made(Run, {**found, "rows": rows, "gates": gates}, "run")
+
+
+def _made(kind: type[T], found: Mapping[str, Any], what: str) -> T:
+    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    try:
+        return kind(**{name: value for name, value in found.items() if name in known})
+    except TypeError as error:
+        missing = str(error).rpartition(": ")[2]
+        raise SchemaError(f"a {what} of the run lacks {missing}") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, bool | int | str) or value is None:
+        return value
+    number = float(value)
+    return number if math.isfinite(number) else None

@@ -1,0 +1,167 @@
+"""What every report says in words and numbers, whatever it looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nriqm_bench.reporting.schema import Gate, Row, Run
+
+# One letter a verdict, so that a matrix cell needs no colour.
+MARKS = {
+    "pass": "+",
+    "fail": "F",
+    "error": "E",
+    "blind (known)": "b",
+    "unspecified": ".",
+    "saturated": "s",
+    "skipped": "-",
+}
+MARK_LEGEND = "+ pass  F fail  b blind (known)  . unspecified  s saturated  E error"
+
+EXPLAINED = (
+    "effect: change from first to last level in SD of the metric on fresh real images; + is worse",
+    "sees from: smallest level with an effect of 3",
+    "as noise: sigma of Gaussian noise that worsens the metric as far",
+)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Metrics by cases for one source; a cell is the row, or None where none was run."""
+
+    source: str
+    cases: list[str]
+    metrics: list[str]
+    cells: list[list[Row | None]]
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number as short as `digits` significant ones allow; - for None."""
+    if value is None:
+        return "-"
+    text = f"{value:.{digits}g}"
+    if "e" in text and 1e-4 <= abs(value) < 1e5:
+        text = f"{value:.0f}"
+    return text.replace("-0.", "-.").removeprefix("0") if text.startswith(("0.", "-0.")) else text
+
+
+def effect(value: float) -> str:
+    """An effect with its sign, one decimal below 10."""
+    return f"{value:+.1f}" if abs(value) < 9.95 else f"{value:+.0f}"
+
+
+def as_noise(row: Row, run: Run) -> str:
+    """The noise equivalent; at the largest sigma measured it is a lower bound."""
+    if row.noise_equivalent is None:
+        return "-"
+    levels = run.settings.get("noise_levels") or [float("inf")]
+    bound = ">=" if row.noise_equivalent >= max(levels) else ""
+    return bound + number(row.noise_equivalent, 2)
+
+
+def spaces(run: Run) -> list[str]:
+    """The feature spaces of the rows, the main one first."""
+    asked = [str(e) for e in run.settings.get("extractor", ())]
+    found = dict.fromkeys(row.extractor for row in run.rows)
+    return sorted(found, key=lambda e: (e not in asked, e))
+
+
+def metric_name(row: Row, run: Run) -> str:
+    """The metric, with its feature space where that is not the main one."""
+    main = spaces(run)
+    return row.metric if not main or row.extractor == main[0] else f"{row.metric} @{row.extractor}"
+
+
+def matrices(run: Run) -> list[Matrix]:
+    """The sensitivity matrix of each source, held-out images first."""
+    found = []
+    sources = dict.fromkeys(row.source for row in run.rows)
+    for source in sorted(sources, key=lambda s: (s != "held-out", s)):
+        rows = {(metric_name(r, run), r.case): r for r in run.rows if r.source == source}
+        cases = list(dict.fromkeys(r.case for r in run.rows if r.source == source))
+        metrics = sorted(dict.fromkeys(m for m, _ in rows), key=lambda m: ("@" in m, m))
+        cells = [[rows.get((m, c)) for c in cases] for m in metrics]
+        found.append(Matrix(source, cases, metrics, cells))
+    return found
+
+
+def failures(run: Run) -> list[Row]:
+    """The rows that failed or broke."""
+    return [row for row in run.rows if row.verdict in ("fail", "error")]
+
+
+def blind_spots(run: Run) -> list[tuple[str, list[str]]]:
+    """Each reason of a known blind spot, with the metrics and cases that it explains."""
+    found: dict[str, list[str]] = {}
+    for row in run.rows:
+        if row.verdict == "blind (known)":
+            what = f"{metric_name(row, run)} in {row.case}"
+            found.setdefault(row.reason, []).append(
+                what if row.source == "held-out" else f"{what} ({row.source})"
+            )
+    return list(found.items())
+
+
+def counts(run: Run) -> str:
+    """How many rows had each verdict."""
+    found = [(v, sum(r.verdict == v for r in run.rows)) for v in MARKS]
+    return ", ".join(f"{n} {verdict}" for verdict, n in found if n)
+
+
+def decisions(run: Run) -> list[tuple[str, bool, str]]:
+    """For each generator with gates: its name, whether it may be released, and why."""
+    found = []
+    for generator in dict.fromkeys(gate.generator for gate in run.gates):
+        gates = [g for g in run.gates if g.generator == generator]
+        failed = [g.name for g in gates if g.verdict == "fail"]
+        passed = [g.name for g in gates if g.verdict == "pass"]
+        untrusted = [g.name for g in gates if g.verdict == "untrusted"]
+        if failed:
+            why = f"failed {_listed(failed)}"
+        elif not passed:
+            why = "no gate could decide"
+        else:
+            why = f"passed {_listed(passed)}"
+        if untrusted:
+            why += f"; {_listed(untrusted)} did not decide: the metric failed its own case"
+        found.append((generator, bool(passed) and not failed, why))
+    return found
+
+
+def on_trial(run: Run) -> list[tuple[str, str]]:
+    """Names and values of the header lines."""
+    names = [str(g.get("describe") or g.get("name")) for g in run.generator]
+    dataset = str(run.dataset.get("describe") or run.dataset.get("spec"))
+    s = run.settings
+    size = run.dataset.get("size")
+    told = [("generator", n) for n in names] or [
+        ("generator", "none given; held-out real images stand in")
+    ]
+    return [
+        *told,
+        ("dataset", f"{dataset}{f', {size} x {size}' if size else ''}"),
+        (
+            "settings",
+            f"n {s.get('n')}, seed {s.get('seed')}, features {', '.join(spaces(run)) or '-'}",
+        ),
+    ]
+
+
+def threshold(gate: Gate) -> str:
+    """The limit as it is read: at most, or at least."""
+    return f"{'<=' if gate.direction == 'above' else '>='} {number(gate.threshold)}"
+
+
+def pair_line(pair: object) -> str:
+    """One copy pair in words."""
+    p = dict(pair) if isinstance(pair, dict) else {}
+    ratio = f", {number(p.get('ratio'), 2)} of that to real" if p.get("ratio") is not None else ""
+    return (
+        f"sample {p.get('fake')} is {number(p.get('train_distance'))} from training image "
+        f"{p.get('train')} ({p.get('train_subject')}){ratio}"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,215 @@
+"""The tables at the end of a pytest run: plain text that fits the width."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from nriqm_bench.reporting import summary
+from nriqm_bench.reporting.schema import Row, Run
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_ASCII_BLOCKS = "_.-=+*#@"
+
+
+def render(
+    run: Run,
+    width: int = 80,
+    unicode: bool = True,
+    verbosity: int = 0,
+    reports: Sequence[str] = (),
+) -> list[str]:
+    """The report as lines of at most `width` characters.
+
+    Parameters
+    ----------
+    run
+        What to show.
+    width
+        Columns; below 60 is taken as 60.
+    unicode
+        False: ASCII alone.
+    verbosity
+        Below 0 failures, gates and the decision alone; 0 the sensitivity matrix; above 0 every
+        curve.
+    reports
+        Where reports were written.
+    """
+    page = _Page(run, max(60, width), unicode)
+    for name, told in summary.on_trial(run):
+        page.wrapped(f"{name + ':':11}{told}", indent=11)
+    page.failures()
+    if verbosity == 0:
+        for matrix in summary.matrices(run):
+            page.matrix(matrix)
+    if verbosity > 0:
+        page.curves()
+    if verbosity >= 0:
+        page.blind_spots()
+        if run.rows:
+            page.gap()
+            page.wrapped(f"cases:     {summary.counts(run)}", indent=11)
+    page.gates()
+    page.decisions()
+    for note in run.notes:
+        page.wrapped(f"note: {note}", indent=6)
+    if reports:
+        page.wrapped(f"reports: {', '.join(reports)}", indent=9)
+    return page.lines
+
+
+class _Page:
+    def __init__(self, run: Run, width: int, unicode: bool) -> None:
+        self.run = run
+        self.width = width
+        self.unicode = unicode
+        self.lines: list[str] = []
+
+    def gap(self) -> None:
+        if self.lines and self.lines[-1]:
+            self.lines.append("")
+
+    def heading(self, text: str) -> None:
+        self.gap()
+        self.lines.append(text)
+        self.lines.append(("─" if self.unicode else "-") * min(len(text), self.width))
+
+    def wrapped(self, text: str, indent: int = 0, first: int = 0) -> None:
+        self.lines += textwrap.wrap(
+            self.plain(text),
+            self.width,
+            initial_indent=" " * first,
+            subsequent_indent=" " * indent,
+        ) or [""]
+
+    def plain(self, text: str) -> str:
+        return text if self.unicode else text.encode("ascii", "replace").decode()
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:
+        """Columns as wide as needed; the first shrinks when the page is too narrow."""
+        table = [[self.plain(cell) for cell in row] for row in (header, *rows)]
+        widths = [max(len(row[i]) for row in table) for i in range(len(header))]
+        over = sum(widths) + 2 * (len(widths) - 1) - self.width
+        for i in range(left):
+            if over > 0:
+                cut = min(over, widths[i] - 8)
+                widths[i] -= cut
+                over -= cut
+        for row in table:
+            cells = [
+                _cut(cell, w).ljust(w) if i < left else cell.rjust(w)
+                for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+            ]
+            self.lines.append("  ".join(cells).rstrip())
+
+    def failures(self) -> None:
+        failed = summary.failures(self.run)
+        if not failed:
+            return
+        self.heading(f"Failed cases ({len(failed)})")
+        for row in failed:
+            what = f"{row.case}: {summary.metric_name(row, self.run)} on {row.source}: "
+            self.wrapped(f"{row.verdict.upper():6}{what}{row.reason}", indent=6)
+
+    def matrix(self, matrix: summary.Matrix) -> None:
+        self.heading(f"Sensitivity on {matrix.source}: effect in floor SD")
+        name = max(len(m) for m in matrix.metrics)
+        room = (self.width - name) // max(9, 1) if matrix.cases else 1
+        columns = [_short(c) for c in matrix.cases]
+        for start in range(0, len(columns), max(1, room)):
+            chosen = range(start, min(start + room, len(columns)))
+            rows = [
+                [metric, *(_cell(matrix.cells[i][j]) for j in chosen)]
+                for i, metric in enumerate(matrix.metrics)
+            ]
+            self.table(["metric", *(columns[j] for j in chosen)], rows)
+        self.wrapped(summary.MARK_LEGEND)
+        self.wrapped(summary.EXPLAINED[0])
+
+    def curves(self) -> None:
+        self.heading("Every curve")
+        rows = [
+            [
+                f"{row.case}, {row.source}",
+                summary.metric_name(row, self.run),
+                summary.effect(row.effect),
+                summary.number(row.detection_level, 2),
+                summary.as_noise(row, self.run),
+                sparkline(row.values, self.unicode),
+                row.verdict,
+            ]
+            for row in self.run.rows
+        ]
+        header = ["case, source", "metric", "effect", "sees from", "as noise", "curve", "verdict"]
+        self.table(header, rows, left=2)
+        for line in summary.EXPLAINED:
+            self.wrapped(line)
+
+    def blind_spots(self) -> None:
+        known = summary.blind_spots(self.run)
+        if not known:
+            return
+        self.heading("Known blind spots")
+        for reason, where in known:
+            self.wrapped(f"{', '.join(where)}:", indent=4)
+            self.wrapped(reason, indent=4, first=4)
+
+    def gates(self) -> None:
+        if not self.run.gates:
+            return
+        self.heading("Gates")
+        several = len({g.generator for g in self.run.gates}) > 1
+        plus = "±" if self.unicode else "+-"
+        rows = [
+            [
+                f"{g.generator}: {g.name}" if several else g.name,
+                g.metric,
+                summary.number(g.value),
+                f"{summary.number(g.floor_mean)} {plus} {summary.number(g.floor_sd, 2)}",
+                summary.threshold(g),
+                g.verdict if g.verdict != "fail" else "FAIL",
+            ]
+            for g in self.run.gates
+        ]
+        self.table(["gate", "metric", "value", "floor", "limit", "verdict"], rows, left=2)
+        for g in self.run.gates:
+            if g.verdict != "pass" or g.name == "fidelity":
+                self.wrapped(f"{g.name}: {g.reason}", indent=2)
+            if g.verdict == "fail":
+                for pair in list(g.pairs)[:3]:
+                    self.wrapped(summary.pair_line(pair), indent=6, first=4)
+
+    def decisions(self) -> None:
+        self.gap()
+        if not self.run.gates:
+            if self.run.rows and not self.run.generator:
+                self.wrapped("No generator was given, so there is nothing to release.")
+            return
+        for generator, released, why in summary.decisions(self.run):
+            word = "RELEASE" if released else "DO NOT RELEASE"
+            self.wrapped(f"{word} {generator}: {why}", indent=2)
+
+
+def sparkline(values: Sequence[float], unicode: bool = True) -> str:
+    """The shape of a curve in one line."""
+    blocks = _BLOCKS if unicode else _ASCII_BLOCKS
+    low, high = min(values), max(values)
+    if high == low:
+        return blocks[0] * len(values)
+    return "".join(blocks[round((v - low) / (high - low) * (len(blocks) - 1))] for v in values)
+
+
+def _cell(row: Row | None) -> str:
+    return "" if row is None else f"{summary.effect(row.effect)} {summary.MARKS[row.verdict]}"
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "~"
+
+
+def _short(case: str) -> str:
+    """A case in eight letters: its words cut short."""
+    words = case.split("-")
+    if len(words) == 1:
+        return case[:8]
+    return f"{words[0][:3]}-{words[1][:5]}" if len(words[1]) > 4 else f"{words[0][:5]}-{words[1]}"
