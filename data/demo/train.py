@@ -1,0 +1,171 @@
+"""Make the two demo checkpoints from the built-in phantoms: `python data/demo/train.py --help`."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from fit_atlas import fit
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+import nriqm_bench
+from nriqm_bench import datasets, extractors, metrics
+from nriqm_bench.generators.architectures.memoriser import Memoriser
+from nriqm_bench.images import ImageSet
+
+HERE = Path(__file__).parent
+NAMES = ("credible", "memoriser")
+DATASET = "phantom-tumour"
+SUBJECTS = 120  # four slices each
+REMEMBERED = 48
+
+log = logging.getLogger("demo")
+
+
+def progress(steps: Iterable[int], description: str, total: int) -> Iterator[int]:
+    """A progress bar, in the form that the package's rooms take one."""
+    yield from tqdm(steps, description, total, mininterval=5)
+
+
+def train_images(n: int) -> ImageSet:
+    """The first `n` training images of the default run."""
+    return datasets.get(DATASET)(n, seed=0, part="train", size=128, progress=progress)
+
+
+def train_credible(data: ImageSet) -> None:
+    """Fit the statistical atlas; sites are the components of its mixture."""
+    sites = sorted(set(data.sites.tolist()))
+    model, config, latents = fit(
+        torch.from_numpy(data.images),
+        torch.from_numpy(data.masks.astype(np.int64)),
+        [sites.index(site) for site in data.sites],
+        progress=progress,
+    )
+    log.info("credible: mean absolute error of the registration %.4f", latents["error"].mean())
+    save("credible", model, config, {"trained_on": f"{DATASET}, train, seed 0, n {len(data)}"})
+
+
+def train_memoriser(data: ImageSet, steps: int = 1500, batch: int = 12) -> None:
+    """Overfit a decoder and one code an image to the first training images."""
+    torch.manual_seed(0)
+    images = torch.from_numpy(data.images)
+    masks = torch.from_numpy(data.masks.astype(np.int64))
+    config = {"images": len(images), "labels": int(masks.max()) + 1, "size": images.shape[-1]}
+    model = Memoriser(**config)
+    optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, steps, pct_start=0.1)
+    rng = np.random.default_rng(0)
+    for _ in progress(range(steps), "memoriser", steps):
+        chosen = torch.from_numpy(rng.choice(len(images), batch, replace=False))
+        codes = model.codes[chosen]
+        codes = codes + 0.02 * model.codes.std().detach() * torch.randn_like(codes)
+        made, logits = model(codes)
+        loss = F.mse_loss(made, images[chosen]) + 0.002 * F.cross_entropy(logits, masks[chosen])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    with torch.no_grad():
+        made = torch.cat([model(codes)[0] for codes in model.codes.split(16)])
+        error = made.clamp(0, 1) - images
+        model.grain.copy_(residual_noise(error))
+    psnr = -10 * torch.log10((error**2).mean())
+    log.info("memoriser: PSNR of the reconstructions %.1f dB", float(psnr))
+    save("memoriser", model, config, {"trained_on": f"{DATASET}, train, seed 0, n {len(images)}"})
+
+
+def residual_noise(error: Tensor) -> Tensor:
+    """The standard deviation of each image's remaining error: noise that no copy keeps."""
+    return error.std((1, 2, 3))
+
+
+def evaluate(n: int = 200, splits: int = 30) -> None:
+    """Score both checkpoints beside held-out phantoms, whose splits by subject give the range."""
+    source = datasets.get(DATASET)
+    parts = {part: source(n, seed=0, part=part) for part in ("train", "reference", "held-out")}
+    fakes = {name: nriqm_bench.load_generator(HERE / f"{name}.pt").sample(n, 0) for name in NAMES}
+    rng = np.random.default_rng(0)
+    for space in ("efficientnet-lite0", "pixels"):
+        extract = extractors.get(space)()
+        found = {name: extract(s.images) for name, s in {**parts, **fakes}.items()}
+        real, train = found["reference"], found["train"]
+        pool = np.concatenate([real, found["held-out"]])
+        owners = np.concatenate([parts[p].subjects for p in ("reference", "held-out")])
+        floor = []
+        for _ in range(splits):
+            chosen = np.isin(owners, rng.permutation(np.unique(owners))[: n // 4])
+            floor.append(scores(pool[~chosen], pool[chosen], train))
+        for metric in floor[0]:
+            values = [row[metric] for row in floor]
+            told = [f"{name} {scores(real, found[name], train)[metric]:.4g}" for name in NAMES]
+            log.info(
+                "%s %s: held-out %.4g +- %.2g, %s",
+                space,
+                metric,
+                np.mean(values),
+                np.std(values, ddof=1),
+                ", ".join(told),
+            )
+        if space != "pixels":
+            fid, images = metrics.get("fid"), parts["held-out"].images
+            levels = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
+            noise = rng.standard_normal(images.shape).astype(np.float32)
+            curve = [fid(real, extract(np.clip(images + s * noise, 0, 1))) for s in levels]
+            log.info("FID of noise: %s", [f"{s:g}: {v:.4g}" for s, v in zip(levels, curve)])
+            for name in NAMES:
+                sigma = np.interp(fid(real, found[name]), curve, levels)
+                log.info("%s is as far from real as noise of sigma %.3f", name, sigma)
+
+
+def scores(real: np.ndarray, fake: np.ndarray, train: np.ndarray) -> dict[str, float]:
+    """What the gates look at."""
+    names = ["fid", "train-share", "vendi", "precision", "recall", "density", "coverage"]
+    return metrics.evaluate(names, real, fake, train=train)
+
+
+def save(name: str, model: torch.nn.Module, config: dict, metadata: dict) -> None:
+    """Write the checkpoint and bring SHA256SUMS up to date."""
+    path = HERE / f"{name}.pt"
+    nriqm_bench.save_generator(
+        path, model, config=config, value_range=(0, 1), size=(128, 128), metadata=metadata
+    )
+    sums = [
+        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n"
+        for file in (HERE / f"{known}.pt" for known in NAMES)
+        if file.is_file()
+    ]
+    (HERE / "SHA256SUMS").write_text("".join(sums), encoding="ascii")
+    log.info("%s: %.2f MB", path.name, path.stat().st_size / 1e6)
+
+
+def main() -> None:
+    """Train what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "names", nargs="*", choices=[[], *NAMES], metavar="NAME", help=" or ".join(NAMES)
+    )
+    parser.add_argument("--evaluate", action="store_true", help="score the checkpoints as made")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(1)
+    for name in arguments.names:
+        began = time.monotonic()
+        if name == "memoriser":
+            train_memoriser(train_images(REMEMBERED))
+        if name == "credible":
+            train_credible(train_images(4 * SUBJECTS))
+        log.info("%s: %.0f s", name, time.monotonic() - began)
+    if arguments.evaluate:
+        evaluate()
+
+
+if __name__ == "__main__":
+    main()

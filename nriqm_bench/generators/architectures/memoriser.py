@@ -1,0 +1,71 @@
+"""A decoder with one code for each training image: overfitted on purpose, it can only copy."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Memoriser(nn.Module):
+    """Draw one of the remembered codes, shake it slightly and decode it.
+
+    Parameters
+    ----------
+    images
+        How many training images are remembered.
+    labels
+        How many labels a mask has, background included.
+    code
+        Channels of one image's code.
+    width
+        Channels of the decoder's first layers.
+    size
+        Height and width of an image, a multiple of 8.
+    """
+
+    value_range = (0.0, 1.0)
+
+    def __init__(
+        self, images: int = 48, labels: int = 2, code: int = 16, width: int = 64, size: int = 128
+    ) -> None:
+        super().__init__()
+        self.size = (size, size)
+        self.labels = labels
+        self.codes = nn.Parameter(0.1 * torch.randn(images, code, size // 8, size // 8))
+        self.grain = nn.Parameter(torch.zeros(images), requires_grad=False)
+        half = width // 2
+        self.decoder = nn.Sequential(
+            nn.Conv2d(code, width, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(width, 4 * width, 1),
+            nn.PixelShuffle(2),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(width, 4 * half, 1),
+            nn.PixelShuffle(2),
+            nn.Conv2d(half, half, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(half, 4 * (1 + labels), 3, padding=1),
+            nn.PixelShuffle(2),
+        )
+
+    def forward(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Images ``(n, 1, size, size)`` and mask logits ``(n, labels, size, size)`` of codes."""
+        decoded = self.decoder(codes)
+        return decoded[:, :1], decoded[:, 1:]
+
+    def sample(
+        self, n: int, generator: torch.Generator, jitter: float = 0.01
+    ) -> tuple[Tensor, Tensor]:
+        """Images in [0, 1] and masks of `n` codes drawn with replacement.
+
+        `jitter` is the standard deviation of what is added to a code, in units of all codes' own.
+        """
+        device = generator.device
+        chosen = torch.randint(len(self.codes), (n,), generator=generator, device=device)
+        codes = self.codes[chosen]
+        shake = torch.randn(codes.shape, generator=generator, device=device)
+        images, logits = self(codes + jitter * self.codes.std() * shake)
+        noise = torch.randn(images.shape, generator=generator, device=device)
+        images = (images + self.grain[chosen].view(-1, 1, 1, 1) * noise).clamp(0, 1)
+        return images, logits.argmax(1)
