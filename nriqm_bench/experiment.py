@@ -26,6 +26,7 @@ from nriqm_bench.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from nriqm_bench.images import ImageSet
+    from nriqm_bench.metrics import Sample
 
 PARTS = ("train", "reference", HELD_OUT)
 
@@ -68,7 +69,7 @@ class Lab:
         self.dataset = datasets.open(settings.dataset)
         self._images: dict[str, ImageSet] = {}
         self._extractors: dict[str, Any] = {}
-        self._samples: dict[tuple[str, str], metrics.Sample] = {}
+        self._samples: dict[tuple[str, str], Sample] = {}
         self._scores: dict[tuple[str, str, str, float], dict[str, float]] = {}
         self._floors: dict[str, dict[str, Floor]] = {}
 
@@ -81,7 +82,7 @@ class Lab:
         ValueError, KeyError
             For a checkpoint that cannot be loaded, or an unknown dataset, metric or extractor.
         """
-        loaded = []
+        loaded: list[Any] = []
         for path in settings.generator:
             generator = generators.load_generator(
                 path,
@@ -215,7 +216,7 @@ class Lab:
             self._extractor(extractor), self.recipe(source, case, level), make, self.progress
         )
 
-    def sample(self, source: str, extractor: str) -> metrics.Sample:
+    def sample(self, source: str, extractor: str) -> Sample:
         """The undamaged features of a source, with the statistics that metrics share."""
         key = (source, extractor)
         if key not in self._samples:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Generator, Iterable
 from pathlib import Path
@@ -277,7 +276,7 @@ class _Session:
         if self._screen is None:
             capture = self.config.pluginmanager.getplugin("capturemanager")
             with capture.global_and_fixture_disabled():
-                self._screen = os.fdopen(os.dup(sys.__stderr__.fileno()), "w")
+                self._screen = _terminal()
         quiet = not self._screen.isatty() or hasattr(self.config, "workerinput")
         shown: Iterable[Any] = tqdm(
             items, description, total, leave=False, file=self._screen, disable=quiet
@@ -347,7 +346,8 @@ def _row(
     from nriqm_bench.reporting import Row
 
     assert isinstance(item, pytest.Function)
-    case, source, extractor, metric = item.callspec.params["nriqm_point"]
+    point: Any = item.callspec.params["nriqm_point"]
+    case, source, extractor, metric = point
     expectation = case.expectation(metric)
     verdict, reason = _outcome(report, call, expectation)
     return Row(
@@ -387,6 +387,11 @@ def _outcome(
     if call.excinfo is not None and not call.excinfo.errisinstance(AssertionError):
         return "error", call.excinfo.exconly()
     return "fail", ""
+
+
+def _terminal() -> TextIO:
+    """A copy of the standard error stream, which pytest's capture does not reach."""
+    return open(os.dup(2), "w", encoding="utf-8")
 
 
 def _dest(option: Option) -> str:

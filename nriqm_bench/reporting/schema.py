@@ -66,7 +66,8 @@ class Row:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
-        return _plain(asdict(self))
+        found: dict[str, Any] = _plain(asdict(self))
+        return found
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Row:
@@ -103,7 +104,8 @@ class Gate:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
-        return _plain(asdict(self))
+        found: dict[str, Any] = _plain(asdict(self))
+        return found
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Gate:

@@ -1,0 +1,115 @@
+"""``python -m nriqm_bench``: list what there is, render a run again, compare two runs."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+KINDS = ("metrics", "extractors", "perturbations", "datasets", "generators", "cases")
+_FORMS = {"json": ".json", "md": ".md", "html": ".html", "csv": ".csv"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code is 0, 1 for a regression and 2 for a wrong call."""
+    parser = _parser()
+    asked = parser.parse_args(argv)
+    try:
+        return int(asked.run(asked))
+    except (OSError, ValueError, KeyError) as error:
+        sys.stderr.write(f"{parser.prog}: {error}\n")
+        return 2
+
+
+def listing(kind: str) -> dict[str, str]:
+    """Name to one line about each thing of a kind (one of `KINDS`)."""
+    room = import_module(f"nriqm_bench.{kind}")
+    return {name: _summary(room.get(name)) for name in room.names()}
+
+
+def _summary(thing: Any) -> str:
+    found = getattr(thing, "summary", None)
+    if not isinstance(found, str):
+        described = thing
+        if not inspect.isclass(thing) and not inspect.isfunction(thing):
+            described = type(thing)
+        found = (inspect.getdoc(described) or "").partition("\n")[0]
+    return found.rstrip(".")
+
+
+def _list(asked: argparse.Namespace) -> int:
+    chosen = [asked.kind] if asked.kind else list(KINDS)
+    found = {kind: listing(kind) for kind in chosen}
+    if asked.json:
+        sys.stdout.write(json.dumps(found, indent=1) + "\n")
+        return 0
+    for kind, things in found.items():
+        sys.stdout.write(f"{kind}\n")
+        width = max(map(len, things))
+        for name, told in things.items():
+            sys.stdout.write(f"  {name:{width}}  {told}\n")
+    return 0
+
+
+def _report(asked: argparse.Namespace) -> int:
+    from nriqm_bench.reporting import terminal
+    from nriqm_bench.reporting.write import renderer, write
+
+    run = _read(asked.run_file)
+    if asked.output is not None:
+        write(run, asked.output)
+    elif asked.to == "terminal":
+        sys.stdout.write("\n".join(terminal.render(run, unicode=_unicode())) + "\n")
+    else:
+        sys.stdout.write(renderer(_FORMS[asked.to])(run))
+    return 0
+
+
+def _compare(asked: argparse.Namespace) -> int:
+    from nriqm_bench.reporting.compare import compare, render
+
+    changes = compare(_read(asked.before), _read(asked.after))
+    sys.stdout.write("\n".join(render(changes)) + "\n")
+    return int(asked.fail_on_regression and any(c.regressed for c in changes))
+
+
+def _read(path: Path) -> Any:
+    from nriqm_bench.reporting import SchemaError, from_json
+
+    try:
+        return from_json(path.read_text(encoding="utf-8"))
+    except (SchemaError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _unicode() -> bool:
+    return (sys.stdout.encoding or "ascii").lower().startswith("utf")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m nriqm_bench", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    listed = commands.add_parser("list", help="what there is, one line each")
+    listed.add_argument("kind", nargs="?", choices=KINDS)
+    listed.add_argument("--json", action="store_true", help="for programs")
+    listed.set_defaults(run=_list)
+    report = commands.add_parser("report", help="render a run again")
+    report.add_argument("run_file", type=Path, metavar="RUN.json")
+    report.add_argument("--to", choices=[*_FORMS, "terminal"], default="terminal")
+    report.add_argument("-o", "--output", type=Path, help="a file whose suffix names the form")
+    report.set_defaults(run=_report)
+    compare = commands.add_parser("compare", help="what moved between two runs")
+    compare.add_argument("before", type=Path, metavar="BEFORE.json")
+    compare.add_argument("after", type=Path, metavar="AFTER.json")
+    compare.add_argument("--fail-on-regression", action="store_true", help="exit 1 on one")
+    compare.set_defaults(run=_compare)
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
