@@ -61,11 +61,13 @@ def npz(
     path = Path(path)
     split.check_part(part)
     arrays = _arrays(path)
-    try:
-        found = _image_set(arrays)
-    except ValueError as error:
-        raise ValueError(f"{path.name}: {error}") from error
+    found = _image_set(path, arrays)
     return _sized(found[_chosen(path.name, found, arrays.get("part"), n, seed, part)], size)
+
+
+def read(path: Path) -> ImageSet:
+    """Every image of the file, of all parts, as it is; the errors of `npz` about files."""
+    return _image_set(path, _arrays(path))
 
 
 def native_size(path: str | Path) -> int | None:
@@ -101,7 +103,21 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
         raise ValueError(f"{path.name} could not be read as .npz: {told}") from error
 
 
-def unit(images: NDArray[Any]) -> NDArray[Any]:
+def _image_set(path: Path, arrays: dict[str, NDArray[Any]]) -> ImageSet:
+    try:
+        images = _unit(arrays["images"])
+        return ImageSet(
+            images[:, None] if images.ndim == 3 else images,
+            masks=arrays.get("masks"),
+            subjects=arrays.get("subjects"),
+            sites=arrays.get("sites"),
+            spacing=tuple(arrays["spacing"].ravel().tolist()) if "spacing" in arrays else None,
+        )
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from error
+
+
+def _unit(images: NDArray[Any]) -> NDArray[Any]:
     """Images as floating point: uint8 divided by 255, floating point as it is."""
     if images.dtype == np.uint8:
         return images.astype(np.float32) / np.float32(255)
@@ -111,17 +127,6 @@ def unit(images: NDArray[Any]) -> NDArray[Any]:
             "them by their full scale"
         )
     return images
-
-
-def _image_set(arrays: dict[str, NDArray[Any]]) -> ImageSet:
-    images = unit(arrays["images"])
-    return ImageSet(
-        images[:, None] if images.ndim == 3 else images,
-        masks=arrays.get("masks"),
-        subjects=arrays.get("subjects"),
-        sites=arrays.get("sites"),
-        spacing=tuple(arrays["spacing"].ravel().tolist()) if "spacing" in arrays else None,
-    )
 
 
 def _chosen(
