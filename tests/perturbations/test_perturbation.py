@@ -1,0 +1,186 @@
+"""What holds for every perturbation, built in or registered."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import nriqm_bench.perturbations as perturbations
+from nriqm_bench.images import ImageSet
+from nriqm_bench.perturbations import Perturbation
+
+BUILTIN = {
+    "blur": 2.0,
+    "boundary-blur": 2.0,
+    "gaussian-noise": 0.1,
+    "internal-duplication": 0.5,
+    "mode-drop": 0.5,
+    "rician-noise": 0.1,
+    "training-copies": 0.5,
+}
+LEVELS = [pytest.param(name, level, id=name) for name, level in BUILTIN.items()]
+
+
+def image_set(*spatial, n=8, seed=0):
+    rng = np.random.default_rng(seed)
+    masks = np.zeros((n, *spatial), np.uint8)
+    masks[(slice(None), *[slice(3, 7)] * len(spatial))] = 1
+    images = ImageSet(
+        rng.random((n, 1, *spatial), np.float32),
+        masks,
+        subjects=[f"s{i}" for i in range(n)],
+        sites=[f"site-{i % 4}" for i in range(n)],
+        spacing=(1.0,) * len(spatial),
+    )
+    for array in (images.images, images.masks, images.subjects, images.sites):
+        array.flags.writeable = False
+    return images
+
+
+def damaged(name, images, level, seed=0):
+    perturbation = perturbations.get(name)
+    context = {}
+    if "train" in perturbation.needs:
+        context["train"] = image_set(*images.spatial, seed=9)
+    return perturbation(images, level, np.random.default_rng(seed), **context)
+
+
+@pytest.fixture
+def doubled():
+    @perturbations.register(
+        "doubled", unit="fold", needs=frozenset({"sites"}), range=(0.0, 4.0), version=3
+    )
+    def double(images, level, rng):
+        """Images become brighter.
+
+        More is not said.
+        """
+        return images.replace(images=np.clip(images.images * (1 + level), 0, 1))
+
+    yield double
+    perturbations.unregister("doubled")
+
+
+def test_all_are_known():
+    assert set(BUILTIN) <= set(perturbations.names())
+
+
+@pytest.mark.parametrize("spatial", [(10, 12), (8, 9, 10)])
+@pytest.mark.parametrize("name", BUILTIN)
+def test_level_zero_gives_the_same_set_bit_for_bit(name, spatial):
+    images = image_set(*spatial)
+    assert damaged(name, images, 0).fingerprint() == images.fingerprint()
+
+
+@pytest.mark.parametrize("spatial", [(10, 12), (8, 9, 10)])
+@pytest.mark.parametrize(("name", "level"), LEVELS)
+def test_damage_keeps_the_form_and_changes_something(name, level, spatial):
+    images = image_set(*spatial)
+    out = damaged(name, images, level)
+    assert out.images.shape == images.images.shape
+    assert out.images.dtype == np.float32
+    assert out.spacing == images.spacing
+    assert out.masks.shape == images.masks.shape
+    assert not np.array_equal(out.images, images.images)
+
+
+@pytest.mark.parametrize(("name", "level"), LEVELS)
+def test_the_given_images_are_not_modified(name, level):
+    images = image_set(10, 12)
+    writable = images.replace(images=images.images.copy(), masks=images.masks.copy())
+    before = writable.fingerprint()
+    damaged(name, writable, level)
+    assert writable.fingerprint() == before
+
+
+@pytest.mark.parametrize(("name", "level"), LEVELS)
+def test_same_seed_same_damage(name, level):
+    images = image_set(10, 12)
+    first = damaged(name, images, level, seed=3)
+    assert damaged(name, images, level, seed=3).fingerprint() == first.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "name", ["gaussian-noise", "rician-noise", "internal-duplication", "training-copies"]
+)
+def test_other_seed_other_damage(name):
+    images = image_set(10, 12)
+    first = damaged(name, images, BUILTIN[name], seed=3)
+    assert damaged(name, images, BUILTIN[name], seed=4).fingerprint() != first.fingerprint()
+
+
+@pytest.mark.parametrize("name", BUILTIN)
+def test_tags_describe_the_perturbation(name):
+    found = perturbations.get(name)
+    assert isinstance(found, Perturbation)
+    assert found.name == name
+    assert found.unit
+    assert found.summary.endswith(".")
+    assert found.kind in ("image", "population")
+    assert found.needs <= {"masks", "sites", "train"}
+    assert found.range[0] == 0 < found.range[1] < float("inf")
+    assert found.version >= 1
+
+
+@pytest.mark.parametrize("name", BUILTIN)
+def test_levels_out_of_range_are_refused(name):
+    high = perturbations.get(name).range[1]
+    damaged(name, image_set(10, 12), high)
+    for level in (-0.01, high * 1.01, float("nan")):
+        with pytest.raises(ValueError, match=f"the level of {name} was .*, must be 0 to {high:g}"):
+            damaged(name, image_set(10, 12), level)
+
+
+@pytest.mark.parametrize(("name", "field"), [("boundary-blur", "masks"), ("mode-drop", "sites")])
+def test_images_without_what_is_needed_are_refused(name, field):
+    images = image_set(10, 12).replace(**{field: None})
+    with pytest.raises(ValueError, match=f"{name} needs {field}, and these images have none"):
+        damaged(name, images, 0.5)
+
+
+def test_copies_without_training_images_are_refused():
+    with pytest.raises(ValueError, match="training-copies needs the training images: pass train="):
+        perturbations.get("training-copies")(image_set(10, 12), 0.5, np.random.default_rng(0))
+
+
+def test_arrays_are_accepted():
+    array = np.full((2, 1, 8, 8), 0.5)
+    out = perturbations.get("blur")(array, 1.0, np.random.default_rng(0))
+    assert out.images == pytest.approx(array, abs=1e-6)
+
+
+def test_registered_function_is_a_perturbation_with_its_tags(doubled):
+    found = perturbations.get("doubled")
+    assert (found.unit, found.kind, found.version) == ("fold", "image", 3)
+    assert found.summary == "Images become brighter."
+    images = image_set(10, 12)
+    out = found(images, 1.0, np.random.default_rng(0))
+    assert np.array_equal(out.images, np.clip(2 * images.images, 0, 1))
+    assert found(images, 0, np.random.default_rng(0)) is images
+    with pytest.raises(ValueError, match="doubled was 5, must be 0 to 4 fold"):
+        found(images, 5, np.random.default_rng(0))
+    assert doubled(images, 0, None).images is not images.images
+
+
+def test_taken_and_unknown_names_are_refused(doubled):
+    with pytest.raises(ValueError, match="'doubled' is taken"):
+        perturbations.register("doubled")(print)
+    with pytest.raises(KeyError, match="unknown perturbation 'bluur'; did you mean 'blur'"):
+        perturbations.get("bluur")
+
+
+def test_bare_function_of_another_package_is_wrapped(doubled):
+    """An entry point may lead to a plain function."""
+    try:
+        perturbations._REGISTRY.add("bare", doubled)
+        found = perturbations.get("bare")
+        assert isinstance(found, Perturbation)
+        assert found.name == "bare"
+        assert found.range == (0.0, float("inf"))
+    finally:
+        perturbations.unregister("bare")
+
+
+def test_room_has_no_other_attributes():
+    with pytest.raises(AttributeError, match=r"has no attribute 'Blur'"):
+        _ = perturbations.Blur
