@@ -137,6 +137,15 @@ def test_volumes_are_rescaled_as_a_whole_and_then_sliced(tmp_path):
     assert set(found.subjects) == {"head"}
 
 
+def test_last_volume_is_cut_to_the_number_asked_for(tmp_path):
+    for i in range(2):
+        (tmp_path / "train").mkdir(exist_ok=True)
+        write_nifti(tmp_path / "train" / f"head{i}.nii.gz", volume())
+    assert len(folder(tmp_path, 6)) == len(folder(tmp_path, 6).subjects) == 6
+    _, counts = np.unique(folder(tmp_path, 6).subjects, return_counts=True)
+    assert sorted(counts.tolist()) == [2, 4]
+
+
 def test_size_brings_all_to_one(tmp_path):
     for i in range(3):
         write_nifti(tmp_path / f"head{i}.nii.gz", volume() + i, np.diag([1.0, 2.0, 3.0, 1.0]))
@@ -228,6 +237,7 @@ def test_npz_files_keep_their_values_and_bring_their_masks(tmp_path):
         ("train/site-1/x.png", "masks/train/site-1/x.png"),
         ("brats-01/brats-01-t1c.png", "brats-01/brats-01-seg.png"),
         ("brats_01/brats_01_flair.png", "brats_01/brats_01_seg.png"),
+        ("B-GLI-03/B-GLI-03-000-t2f.png", "B-GLI-03/B-GLI-03-000-seg.png"),
     ],
 )
 def test_masks_are_found(tmp_path, image, mask):
