@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -42,16 +45,45 @@ def as_tensor(images: Any) -> torch.Tensor:
 def in_batches(
     images: torch.Tensor, run: Callable[[torch.Tensor], torch.Tensor], device: str
 ) -> NDArray[np.float32]:
-    """`run` on whole batches of `BATCH` 2-D images, the last one padded; float32 rows come back."""
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(images), BATCH):
-            batch = images[start : start + BATCH]
-            kept = len(batch)
-            if kept < BATCH:
-                batch = torch.cat([batch, batch.new_zeros(BATCH - kept, *batch.shape[1:])])
-            parts.append(run(batch.to(device)).float().cpu()[:kept])
-    return torch.cat(parts).numpy()
+    """`run` on whole batches of `BATCH` 2-D images, the last one padded; float32 rows come back.
+
+    On the CPU every batch is one thread's work, several batches at a time: faster than several
+    threads in one convolution, unharmed by other processes, and the same bits for any number of
+    threads.
+    """
+
+    def features(start: int) -> torch.Tensor:
+        batch = images[start : start + BATCH]
+        kept = len(batch)
+        if kept < BATCH:
+            batch = torch.cat([batch, batch.new_zeros(BATCH - kept, *batch.shape[1:])])
+        with torch.inference_mode():
+            return run(batch.to(device)).float().cpu()[:kept]
+
+    starts = range(0, len(images), BATCH)
+    parts = map(features, starts) if device != "cpu" else _pool().map(features, starts)
+    return torch.cat(list(parts)).numpy()
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """As many threads as torch was told to use, each of which uses one."""
+    threads = torch.get_num_threads()
+    ready = threading.Barrier(threads + 1)
+
+    def begin() -> None:
+        torch.get_num_threads()  # Takes over the common setting, which must not happen later.
+        torch.set_num_threads(1)
+        ready.wait()
+
+    pool = ThreadPoolExecutor(threads, "features")
+    begun = [pool.submit(begin) for _ in range(threads)]
+    ready.wait()
+    for each in begun:
+        each.result()
+    # The setting is each thread's own, but new threads begin with the last one that was made.
+    torch.set_num_threads(threads)
+    return pool
 
 
 def over_slices(
