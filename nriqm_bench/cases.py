@@ -146,6 +146,13 @@ BOUNDARY_BLUR = Case(
     summary="only the boundary of each tumour is smoothed",
     source=_PAPER,
     evidence="P",
+    blind=(
+        BlindSpot(
+            "*",
+            "features of the whole image average the tumour away (Deo et al. 2025); what is seen "
+            "at all depends on n",
+        ),
+    ),
     held_out_only=True,
 )
 TRAINING_COPIES = Case(

@@ -32,6 +32,7 @@ class Matrix:
 
     source: str
     cases: list[str]
+    experiments: list[str]
     metrics: list[str]
     cells: list[list[Row | None]]
 
@@ -79,10 +80,10 @@ def matrices(run: Run) -> list[Matrix]:
     sources = dict.fromkeys(row.source for row in run.rows)
     for source in sorted(sources, key=lambda s: (s != "held-out", s)):
         rows = {(metric_name(r, run), r.case): r for r in run.rows if r.source == source}
-        cases = list(dict.fromkeys(r.case for r in run.rows if r.source == source))
+        cases = {r.case: r.experiment for r in run.rows if r.source == source}
         metrics = sorted(dict.fromkeys(m for m, _ in rows), key=lambda m: ("@" in m, m))
         cells = [[rows.get((m, c)) for c in cases] for m in metrics]
-        found.append(Matrix(source, cases, metrics, cells))
+        found.append(Matrix(source, list(cases), list(cases.values()), metrics, cells))
     return found
 
 

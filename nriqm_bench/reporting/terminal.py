@@ -114,15 +114,16 @@ class _Page:
     def matrix(self, matrix: summary.Matrix) -> None:
         self.heading(f"Sensitivity on {matrix.source}: effect in floor SD")
         name = max(len(m) for m in matrix.metrics)
-        room = (self.width - name) // max(9, 1) if matrix.cases else 1
-        columns = [_short(c) for c in matrix.cases]
-        for start in range(0, len(columns), max(1, room)):
-            chosen = range(start, min(start + room, len(columns)))
+        room = max(1, (self.width - name) // 8)
+        for start in range(0, len(matrix.cases), room):
+            chosen = range(start, min(start + room, len(matrix.cases)))
             rows = [
                 [metric, *(_cell(matrix.cells[i][j]) for j in chosen)]
                 for i, metric in enumerate(matrix.metrics)
             ]
-            self.table(["metric", *(columns[j] for j in chosen)], rows)
+            self.table(["metric", *(matrix.experiments[j] for j in chosen)], rows)
+        cases = zip(matrix.experiments, matrix.cases, strict=True)
+        self.wrapped(", ".join(f"{experiment} {case}" for experiment, case in cases))
         self.wrapped(summary.MARK_LEGEND)
         self.wrapped(summary.EXPLAINED[0])
 
@@ -205,11 +206,3 @@ def _cell(row: Row | None) -> str:
 
 def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "~"
-
-
-def _short(case: str) -> str:
-    """A case in eight letters: its words cut short."""
-    words = case.split("-")
-    if len(words) == 1:
-        return case[:8]
-    return f"{words[0][:3]}-{words[1][:5]}" if len(words[1]) > 4 else f"{words[0][:5]}-{words[1]}"
