@@ -41,9 +41,11 @@ class Registration(StatisticalAtlas):
         self.each = torch.eye(free).view(-1, 3, knots, knots)
 
     def slab(self) -> Tensor:
+        """The free template."""
         return self.free
 
     def modes(self) -> Tensor:
+        """One mode for each knot and direction."""
         return self.each
 
     def maps(self, latents: dict[str, Tensor]) -> Tensor:
@@ -98,6 +100,7 @@ def fit(
         near = F.max_pool2d((masks > 0).float()[:, None], 7, 1, 3) > 0
         noise, backdrop = fit_noise(model, images, base["made"], inside, near)
         lesions, base["made"] = fit_lesions(model, base, tissues, images, masks)
+        model.grain.copy_(fit_grain(images, base["made"], masks, noise))
         latents = {**base, **lesions, "noise": noise}
         packed = torch.cat([latents[name] for name in model.parts], 1)
         density(model, packed, (masks > 0).flatten(1).any(1), backdrop, groups)
@@ -489,6 +492,33 @@ def fit_noise(
     model.patch.copy_(widths[((grown - scale[:, None] * shapes) ** 2).sum(1).argmin()])
     table[:, [0, 2]] = table[:, [0, 2]].sqrt()
     return table.log(), torch.tensor(flags)
+
+
+def fit_grain(images: Tensor, made: Tensor, masks: Tensor, noise: Tensor) -> Tensor:
+    """SD and correlation length of the lesions' own texture, relative to their brightness.
+
+    The medians over lesions that the scaling to [0, 1] has not cut off, less the noise.
+    """
+    found = []
+    for image, clean, mask, (sigma, width, _) in zip(
+        images[:, 0], made[:, 0], masks, noise.exp(), strict=True
+    ):
+        core = -F.max_pool2d(-(mask > 0).float()[None], 5, 1, 2)[0] > 0
+        if core.sum() < 150 or (image[core] >= 0.99).float().mean() > 0.1:
+            continue
+        rest = image - clean
+        near, far = (
+            torch.cat([steps_of(rest, core, axis, lag) for axis in (0, 1)]).abs().median() / 0.6745
+            for lag in (1, 5)
+        )
+        bright = clean[core].mean()
+        quick = sigma**2 * (1 - torch.exp(-1 / (4 * width**2)))
+        found.append(torch.stack([far**2 / 2 - sigma**2, near**2 / 2 - quick]) / bright**2)
+    if len(found) < 10:
+        return torch.tensor([0.0, 1.0])
+    power, step = torch.stack(found).median(0).values.clamp(min=1e-8)
+    length = (-1 / (4 * torch.log1p(-(step / power).clamp(0.05, 0.95)))).sqrt()
+    return torch.stack([power.sqrt(), length])
 
 
 def steps_of(image: Tensor, where: Tensor, axis: int, lag: int) -> Tensor:

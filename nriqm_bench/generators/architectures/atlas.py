@@ -46,6 +46,24 @@ class StatisticalAtlas(nn.Module):
 
     value_range = (0.0, 1.0)
 
+    template: Tensor
+    template_low: Tensor
+    template_high: Tensor
+    basis: Tensor
+    lesion_mean: Tensor
+    lesion_modes: Tensor
+    lesion_lean: Tensor
+    roughness: Tensor
+    softness: Tensor
+    patch: Tensor
+    grain: Tensor
+    weights: Tensor
+    present: Tensor
+    backdrop: Tensor
+    means: Tensor
+    factors: Tensor
+    marginals: Tensor
+
     def __init__(
         self,
         tissues: int = 4,
@@ -90,6 +108,7 @@ class StatisticalAtlas(nn.Module):
             "roughness": torch.zeros(()),
             "softness": torch.full((), 0.05),
             "patch": torch.full((), 3.0),
+            "grain": torch.tensor([0.0, 1.0]),
             "weights": torch.full((components,), 1 / components),
             "present": torch.full((components,), 0.5),
             "backdrop": torch.full((components,), 0.5),
@@ -113,7 +132,7 @@ class StatisticalAtlas(nn.Module):
         parts = self.unpack(self.marginal(self.means[which] + temperature * normal))
         chance = torch.rand((2, n), generator=generator, device=device)
         present, backdrop = chance[0] < self.present[which], chance[1] < self.backdrop[which]
-        white = torch.randn((3, n, 1, *self.size), generator=generator, device=device)
+        white = torch.randn((4, n, 1, *self.size), generator=generator, device=device)
         crop = self.lesion_mean.shape[-1]
         rough = torch.randn((n, 1, crop, crop), generator=generator, device=device)
         rough = self.roughness * unit(blurred(rough, rough.new_full((n,), 1.5)))
@@ -126,7 +145,8 @@ class StatisticalAtlas(nn.Module):
         images = torch.einsum("nk,nkhw->nhw", parts["tissue"], tissues)[:, None]
         patchy = unit(blurred(white[2], self.patch.expand(n)))
         images = images * (1 + parts["noise"][:, 2].exp().view(-1, 1, 1, 1) * patchy)
-        images = self.coloured(images, distances, parts["lesion"], inside)
+        grain = 1 + self.grain[0] * unit(blurred(white[3], self.grain[1].expand(n)))
+        images = self.coloured(images, distances, parts["lesion"], inside * grain)
         images = blurred(images * self.shading(parts["bias"]), parts["blur"][:, 0].exp())
         sigma, width = parts["noise"][:, 0].exp().view(-1, 1, 1, 1), parts["noise"][:, 1].exp()
         real, imaginary = (sigma * unit(blurred(w, width)) for w in white[:2])
@@ -136,7 +156,7 @@ class StatisticalAtlas(nn.Module):
 
     def unpack(self, latents: Tensor) -> dict[str, Tensor]:
         """Each part of ``(n, total)`` latent vectors by its name."""
-        pieces = latents.split(list(self.parts.values()), dim=1)
+        pieces = torch.split(latents, list(self.parts.values()), dim=1)
         return dict(zip(self.parts, pieces, strict=True))
 
     def marginal(self, normal: Tensor) -> Tensor:
@@ -209,7 +229,7 @@ class StatisticalAtlas(nn.Module):
         outside = torch.zeros_like(distances[:, :1])
         shares = torch.cat([outside, distances / self.softness], 1).softmax(1)
         lesion = torch.einsum("nl,nlhw->nhw", values, shares[:, 1:])[:, None]
-        return images * shares[:, :1] + lesion * inside.clamp(0, 1)
+        return images * shares[:, :1] + lesion * inside.clamp(0, 1.3)
 
     def _axes(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Rows and columns of the pixels' centres in [-1, 1]."""
@@ -228,7 +248,8 @@ def blurred(images: Tensor, sigma: Tensor) -> Tensor:
     fx = torch.fft.rfftfreq(width, device=images.device)[None]
     square = -2 * torch.pi**2 * (fx**2 + fy**2)
     transfer = (square * sigma.view(-1, 1, 1, 1) ** 2).exp()
-    return torch.fft.irfft2(torch.fft.rfft2(images) * transfer, s=(height, width))
+    seen: Tensor = torch.fft.irfft2(torch.fft.rfft2(images) * transfer, s=(height, width))
+    return seen
 
 
 def unit(noise: Tensor) -> Tensor:
@@ -240,4 +261,5 @@ def stretched(images: Tensor) -> Tensor:
     """`images` between their 1st and 99th percentiles, as the training images are."""
     ends = torch.tensor([0.01, 0.99], device=images.device)
     low, high = images.flatten(1).quantile(ends, dim=1).view(2, -1, 1, 1, 1)
-    return ((images - low) / (high - low)).clamp(0, 1)
+    scaled: Tensor = (images - low) / (high - low)
+    return scaled.clamp(0, 1)

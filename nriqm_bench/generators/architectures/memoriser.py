@@ -16,33 +16,28 @@ class Memoriser(nn.Module):
     labels
         How many labels a mask has, background included.
     code
-        Channels of one image's code.
+        Channels of one image's code, at a quarter of the image's resolution.
     width
-        Channels of the decoder's first layers.
+        Channels of the decoder.
     size
-        Height and width of an image, a multiple of 8.
+        Height and width of an image, a multiple of 4.
     """
 
     value_range = (0.0, 1.0)
 
     def __init__(
-        self, images: int = 48, labels: int = 2, code: int = 16, width: int = 64, size: int = 128
+        self, images: int = 48, labels: int = 2, code: int = 12, width: int = 48, size: int = 128
     ) -> None:
         super().__init__()
         self.size = (size, size)
-        self.labels = labels
-        self.codes = nn.Parameter(0.1 * torch.randn(images, code, size // 8, size // 8))
-        self.grain = nn.Parameter(torch.zeros(images), requires_grad=False)
+        self.codes = nn.Parameter(0.3 * torch.randn(images, code, size // 4, size // 4))
         half = width // 2
         self.decoder = nn.Sequential(
             nn.Conv2d(code, width, 3, padding=1),
             nn.SiLU(),
-            nn.Conv2d(width, 4 * width, 1),
+            nn.Conv2d(width, 4 * half, 3, padding=1),
             nn.PixelShuffle(2),
-            nn.Conv2d(width, width, 3, padding=1),
             nn.SiLU(),
-            nn.Conv2d(width, 4 * half, 1),
-            nn.PixelShuffle(2),
             nn.Conv2d(half, half, 3, padding=1),
             nn.SiLU(),
             nn.Conv2d(half, 4 * (1 + labels), 3, padding=1),
@@ -66,6 +61,4 @@ class Memoriser(nn.Module):
         codes = self.codes[chosen]
         shake = torch.randn(codes.shape, generator=generator, device=device)
         images, logits = self(codes + jitter * self.codes.std() * shake)
-        noise = torch.randn(images.shape, generator=generator, device=device)
-        images = (images + self.grain[chosen].view(-1, 1, 1, 1) * noise).clamp(0, 1)
-        return images, logits.argmax(1)
+        return images.clamp(0, 1), logits.argmax(1)
