@@ -71,11 +71,16 @@ class Case:
     held_out_only: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def expectation(self, metric: str) -> Expectation:
-        """What `metric` must do here; `unspecified` when no pattern fits."""
+    def expectation(self, metric: str, source: str = HELD_OUT) -> Expectation:
+        """What `metric` must do here; `unspecified` when no pattern fits.
+
+        On a generator's own images a little damage may really bring them nearer to real ones (a
+        generator that is too sharp, blurred), so of `degrades` only the strongest level is asked.
+        """
         for pattern, expectation in self.expect.items():
             if fnmatchcase(metric, pattern):
-                return expectation
+                steady = source == HELD_OUT or not expectation.worsens
+                return expectation if steady else degrades(rank=-1.0)
         return unspecified("no expectation is stated for this metric in this case")
 
     def blind_spot(self, metric: str, extractor: str, source: str) -> BlindSpot | None:
@@ -162,6 +167,14 @@ TRAINING_COPIES = Case(
     levels=(0.0, 0.05, 0.15, 0.3, 0.45, 1.0),
     quick=(0.0, 0.3, 1.0),
     expect={**dict.fromkeys(_COPY_METRICS, degrades()), "*": not_better()},
+    blind=(
+        BlindSpot(
+            "*",
+            "training images are real, so copies look better than a generator's own images "
+            "(Deo et al. 2025)",
+            source="generator",
+        ),
+    ),
     summary="images are replaced by training images",
     source=f"{_PAPER}; shares of arXiv 2602.13066",
     evidence="P",

@@ -292,22 +292,22 @@ class Lab:
             noise=None if case is noise else self.curve(noise, source, extractor, metric),
         )
 
-    def saturated(self, source: str, extractor: str, metric: str) -> str:
-        """Why nothing is left to measure: the generator is already worse than noisy real images.
+    def saturated(self, case: Case, source: str, extractor: str, metric: str) -> str:
+        """Why a generator's metric cannot worsen by 3 floor SD any more; empty when it can.
 
-        Empty for held-out images, and for a generator that the strongest noise could still move.
+        It is held against the worst value that real images reach along the same case.
         """
-        if source == HELD_OUT or metrics.get(metric).needs_train:
+        if source == HELD_OUT or not case.expectation(metric).worsens:
             return ""
-        noise = self.curve(cases.GAUSSIAN_NOISE, HELD_OUT, extractor, metric)
-        own = self.scores(cases.GAUSSIAN_NOISE, source, extractor, 0.0)[metric]
-        sign = -1 if noise.higher_is_better else 1
-        worst = noise.values[int(np.argmax(noise.effects))]
-        if sign * own < sign * worst:
+        real = self.curve(case, HELD_OUT, extractor, metric)
+        own = self.scores(case, source, extractor, 0.0)[metric]
+        worst = real.values[int(np.argmax(real.effects))]
+        left = own - worst if real.higher_is_better else worst - own
+        if left >= 3 * real.floor.sd:
             return ""
         return (
-            f"{metric} of {source} is {own:.4g} before any damage, no better than real images "
-            f"under the strongest noise ({worst:.4g})"
+            f"{metric} of {source} is {own:.4g} before any damage, within 3 floor SD of the worst "
+            f"that real images reach ({worst:.4g})"
         )
 
     def subjects(self, part: str) -> list[str]:

@@ -110,8 +110,8 @@ def nriqm_gate_point(request: pytest.FixtureRequest) -> tuple[str, str]:
 @pytest.fixture
 def expectation(nriqm_point: tuple[Case, str, str, str]) -> Expectation:
     """What the metric of this item must do along the case."""
-    case, _, _, metric = nriqm_point
-    return case.expectation(metric)
+    case, source, _, metric = nriqm_point
+    return case.expectation(metric, source)
 
 
 @pytest.fixture
@@ -123,9 +123,7 @@ def curve(
     started = time.perf_counter()
     found = nriqm_lab.curve(case, source, extractor, metric)
     request.node.stash[_CURVE] = (found, time.perf_counter() - started)
-    if case.expectation(metric).worsens and (
-        reason := nriqm_lab.saturated(source, extractor, metric)
-    ):
+    if reason := nriqm_lab.saturated(case, source, extractor, metric):
         pytest.skip(f"saturated: {reason}")
     return found
 
@@ -348,7 +346,7 @@ def _row(
     assert isinstance(item, pytest.Function)
     point: Any = item.callspec.params["nriqm_point"]
     case, source, extractor, metric = point
-    expectation = case.expectation(metric)
+    expectation = case.expectation(metric, source)
     verdict, reason = _outcome(report, call, expectation)
     return Row(
         case=case.name,
