@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from nriqm_bench import cases, datasets, extractors, generators, metrics, perturbations
 from nriqm_bench.cases import HELD_OUT, Case
@@ -372,9 +373,15 @@ class Lab:
         """Scores by recipe; a metric from elsewhere may change unseen and is never cached."""
         names = self.metrics_in(extractor)
         own = [name for name in names if metrics.get(name).builtin]
-        found = self.store.value({**recipe, "metrics": own}, lambda: compute(own)) if own else {}
         others = [name for name in names if name not in own]
-        return {**found, **(compute(others) if others else {})}
+
+        def alone(names: Sequence[str]) -> dict[str, Any]:
+            # One BLAS thread: the same bits everywhere, and at these sizes the fastest.
+            with threadpool_limits(1):
+                return compute(names)
+
+        found = self.store.value({**recipe, "metrics": own}, lambda: alone(own)) if own else {}
+        return {**found, **(alone(others) if others else {})}
 
     def _extractor(self, spec: str) -> Any:
         if spec not in self._extractors:

@@ -42,6 +42,8 @@ def render(
     if verbosity == 0:
         for matrix in summary.matrices(run):
             page.matrix(matrix)
+        if run.rows:
+            page.legend()
     if verbosity > 0:
         page.curves()
     if verbosity >= 0:
@@ -124,6 +126,9 @@ class _Page:
             self.table(["metric", *(matrix.experiments[j] for j in chosen)], rows)
         cases = zip(matrix.experiments, matrix.cases, strict=True)
         self.wrapped(", ".join(f"{experiment} {case}" for experiment, case in cases))
+
+    def legend(self) -> None:
+        self.gap()
         self.wrapped(summary.MARK_LEGEND)
         self.wrapped(summary.EXPLAINED[0])
 
