@@ -293,6 +293,22 @@ class Lab:
             noise=None if case is noise else self.curve(noise, source, extractor, metric),
         )
 
+    def missing(self, case: Case, source: str) -> str:
+        """What the images of `source` lack that `case` needs (masks, sites); empty when nothing."""
+        needs = perturbations.get(case.perturbation).needs & {"masks", "sites"}
+        if not needs:
+            return ""
+
+        def compute() -> list[str]:
+            found = self.images(source)
+            lacking = [name for name in ("masks", "sites") if getattr(found, name) is None]
+            if found.sites is not None and len(set(found.sites.tolist())) < 2:
+                lacking.append("sites")
+            return lacking
+
+        lacking: list[str] = self.store.value({"lacking": self.recipe(source)}, compute)
+        return " and ".join(name for name in lacking if name in needs)
+
     def saturated(self, case: Case, source: str, extractor: str, metric: str) -> str:
         """Why a generator's metric cannot worsen by 3 floor SD any more; empty when it can.
 

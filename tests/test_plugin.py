@@ -200,6 +200,17 @@ def test_gate_of_an_untrusted_metric_does_not_decide(run, pytester):
     assert [g["verdict"] for g in found["gates"]] == ["untrusted"]
 
 
+def test_cases_that_need_masks_are_skipped_without_them(run, pytester):
+    with np.load(run.data) as data:
+        kept = {k: data[k] for k in data if k not in ("masks", "sites")}
+    np.savez(run.data, **kept)
+    result, found = run("-rs", suite="test_lesion.py")
+    assert result.ret == 0
+    assert found is None
+    result.stdout.fnmatch_lines(["*held-out images have no masks, which boundary-blur needs*"])
+    run("-rs", suite="test_diversity.py")[0].stdout.fnmatch_lines(["*have no sites*"])
+
+
 def test_without_a_generator_gates_are_skipped_with_a_reason(run):
     result, _ = run("-rs", suite="test_gates.py")
     assert result.ret == 0

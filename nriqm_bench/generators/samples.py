@@ -2,7 +2,8 @@
 
 A folder holds one image a file (NIfTI, PNG, .npy), read in the order of the file names, folders
 below it included. The mask of ``x.png`` is ``x_mask.png`` or ``x_seg.png``, or the file of the same
-name in a folder ``masks`` beside a folder ``images``. An .npz holds ``images``
+name in a folder ``masks`` beside a folder ``images``. Where the first file is a NIfTI volume, the
+folder is read as the dataset ``folder:DIR`` is: axial slices, rescaled. An .npz holds ``images``
 ``(n, channels, *spatial)`` and, where there are masks, integer ``masks`` ``(n, *spatial)``.
 """
 
@@ -16,12 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nriqm_bench.datasets.folder import read_folder
 from nriqm_bench.generators.errors import GeneratorError, brief, listed
 from nriqm_bench.generators.generator import Generator
 from nriqm_bench.generators.source import Options, Source
 
 _ENDINGS = (".nii.gz", ".nii", ".png", ".npy")
 _MASK_MARKS = ("_mask", "_seg", "-mask", "-seg")
+# Side of the slices that are taken from volumes.
+VOLUME_SIZE = 128
 _NPY = b"\x93NUMPY"
 
 
@@ -85,6 +89,8 @@ def _folder(source: Source) -> Generator | None:
     images = [p for p in files if p not in masks]
     if not images:
         return None
+    if _ending(images[0]).startswith(".nii") and _is_volume(images[0]):
+        return _volumes(source)
     paired = [_mask_of(p, masks) for p in images]
     unpaired = [p.name for p, mask in zip(images, paired, strict=True) if mask is None]
     if masks and unpaired:
@@ -114,6 +120,23 @@ def _folder(source: Source) -> Generator | None:
     return _collection(source, len(images), pick, digest.hexdigest(), first.shape[1:])
 
 
+def _volumes(source: Source) -> Generator:
+    """Slices of NIfTI volumes, by the same rule and scaling as real volumes."""
+    try:
+        found = read_folder(source.path, size=VOLUME_SIZE)
+    except ValueError as error:
+        raise GeneratorError(str(error)) from error
+    made = _collection(
+        source, len(found), lambda chosen: found[chosen], found.fingerprint(), found.spatial
+    )
+    made.note(
+        "volumes",
+        f"{source.stem}: NIfTI volumes were cut into axial slices, scaled by their 1-99 percentile "
+        f"and resized to {VOLUME_SIZE} x {VOLUME_SIZE}, as the dataset folder: does",
+    )
+    return made
+
+
 def _collection(
     source: Source,
     available: int,
@@ -140,6 +163,18 @@ def _collection(
         size=tuple(int(s) for s in size),
         available=available,
     )
+
+
+def _is_volume(path: Path) -> bool:
+    import nibabel
+
+    try:
+        shape = nibabel.load(path).shape
+    except Exception as error:
+        raise GeneratorError(
+            f"{path} could not be read as an image ({brief(error)}); save it again or remove it"
+        ) from error
+    return len([s for s in shape if s > 4]) >= 3
 
 
 def _ending(path: Path) -> str:

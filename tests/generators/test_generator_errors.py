@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from nriqm_bench import generators, load_generator, save_generator
+from nriqm_bench.datasets.folder import read_folder
 from nriqm_bench.generators import GeneratorError, architectures
 from nriqm_bench.generators.weights import choose
 from nriqm_bench.registry import UnknownName
@@ -536,13 +537,33 @@ def test_folders_that_do_not_fit(tmp_path):
         load_generator(tmp_path / "b").sample(2)
 
 
-def test_colour_and_volumes_in_a_folder(tmp_path):
+def test_colour_in_a_folder(tmp_path):
     _png(tmp_path / "a" / "0.png", shape=(4, 5, 3))
     assert load_generator(tmp_path / "a").sample(1).images.shape == (1, 3, 4, 5)
-    (tmp_path / "b").mkdir()
-    volume = np.random.default_rng(0).random((7, 6, 5)).astype(np.float32)
-    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "b" / "0.nii.gz")
-    assert load_generator(tmp_path / "b").sample(1).images.shape == (1, 1, 5, 6, 7)
+
+
+def test_volumes_in_a_folder_are_cut_as_real_volumes_are(tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        volume = rng.random((30, 40, 20)).astype(np.float32) * 900
+        nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / f"{i}.nii.gz")
+    generator = load_generator(tmp_path)
+    drawn = generator.sample(12, 0)
+    assert generator.size == drawn.spatial == (128, 128)
+    assert generator.available == 12
+    assert any("axial slices" in note for note in generator.notes)
+    real = read_folder(tmp_path, size=128).images
+    assert {i.tobytes() for i in drawn.images} == {i.tobytes() for i in real}
+    with pytest.raises(GeneratorError, match="holds 12 samples, but 13"):
+        generator.sample(13)
+
+
+def test_a_damaged_volume_in_a_folder(tmp_path):
+    (tmp_path / "0.nii.gz").write_bytes(b"no volume")
+    assert "0.nii.gz could not be read" in refusal(tmp_path)
+    volume = np.ones((20, 20, 20), np.float32)
+    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "0.nii.gz")
+    assert "0.nii.gz" in refusal(tmp_path)
 
 
 # Python callables
