@@ -64,7 +64,7 @@ OPTIONS = (
     Option("n", "images in each set: reference, held-out, samples", "N", 200),
     Option("seed", "seed of every random draw", "S", 0),
     Option("device", "where networks run: cpu, cuda or cuda:0", "DEVICE", "cpu"),
-    Option("quick", "a first look in a minute: 64 images in each set, fewer levels", default=False),
+    Option("quick", "a first look: 100 images in each set, fewer levels", default=False),
     Option("cache", "where features are kept, or 'off'", "DIR", None),
     Option(
         "report",
@@ -80,7 +80,7 @@ OPTIONS = (
     Option("trust", "allow a checkpoint to run its own Python", default=False),
 )
 
-_QUICK_N = 64
+_QUICK_N = 100
 
 
 @dataclass(frozen=True)

