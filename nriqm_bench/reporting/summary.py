@@ -49,6 +49,8 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def effect(value: float) -> str:
     """An effect with its sign, one decimal below 10."""
+    if abs(value) < 0.05:
+        return "+0.0"
     return f"{value:+.1f}" if abs(value) < 9.95 else f"{value:+.0f}"
 
 

@@ -133,21 +133,23 @@ class _Page:
         self.wrapped(summary.EXPLAINED[0])
 
     def curves(self) -> None:
-        self.heading("Every curve")
-        rows = [
-            [
-                f"{row.case}, {row.source}",
-                summary.metric_name(row, self.run),
-                summary.effect(row.effect),
-                summary.number(row.detection_level, 2),
-                summary.as_noise(row, self.run),
-                sparkline(row.values, self.unicode),
-                row.verdict,
+        header = ["case", "metric", "effect", "sees from", "as noise", "curve", "verdict"]
+        for source in dict.fromkeys(row.source for row in self.run.rows):
+            self.heading(f"Every curve on {source}")
+            rows = [
+                [
+                    row.case,
+                    summary.metric_name(row, self.run),
+                    summary.effect(row.effect),
+                    summary.number(row.detection_level, 2),
+                    summary.as_noise(row, self.run),
+                    sparkline(row.values, self.unicode),
+                    row.verdict,
+                ]
+                for row in self.run.rows
+                if row.source == source
             ]
-            for row in self.run.rows
-        ]
-        header = ["case, source", "metric", "effect", "sees from", "as noise", "curve", "verdict"]
-        self.table(header, rows, left=2)
+            self.table(header, rows, left=2)
         for line in summary.EXPLAINED:
             self.wrapped(line)
 

@@ -1,0 +1,123 @@
+"""A run as the suite makes them, for every view."""
+
+from __future__ import annotations
+
+import pytest
+
+from nriqm_bench.reporting import Gate, Row, Run
+
+
+def make_row(**changes):
+    row = {
+        "case": "gaussian-noise",
+        "experiment": "N1",
+        "perturbation": "gaussian-noise",
+        "metric": "fid",
+        "extractor": "efficientnet-lite0",
+        "levels": [0.0, 0.05, 0.2],
+        "values": [200.0, 300.0, 800.0],
+        "floor_mean": 198.0,
+        "floor_sd": 8.0,
+        "effect": 75.0,
+        "rank": 1.0,
+        "detection_level": 0.05,
+        "noise_equivalent": None,
+        "expectation": "degrades by 3 SD",
+        "verdict": "pass",
+        "reason": "fid under gaussian-noise worsened by 75.00 floor SD",
+        "seconds": 0.5,
+    }
+    return Row(**(row | changes))
+
+
+def make_gate(**changes):
+    gate = {
+        "name": "memorisation",
+        "metric": "train-share",
+        "extractor": "efficientnet-lite0",
+        "value": 0.97,
+        "interval": [0.93, 0.99],
+        "threshold": 0.61,
+        "floor_mean": 0.506,
+        "floor_sd": 0.047,
+        "trusted": True,
+        "verdict": "fail",
+        "reason": "train-share in efficientnet-lite0 is 0.97; the limit is 0.61",
+        "generator": "model",
+        "pairs": [
+            {
+                "fake": 7,
+                "train": 3,
+                "train_distance": 0.125,
+                "real": 5,
+                "real_distance": 2.5,
+                "ratio": 0.05,
+                "train_subject": "sub-03",
+            }
+        ],
+    }
+    return Gate(**(gate | changes))
+
+
+@pytest.fixture
+def run():
+    blur = {"case": "blur", "experiment": "A1", "levels": [0.0, 1.0], "values": [0.8, 0.7]}
+    rows = [
+        make_row(
+            **blur,
+            metric="density",
+            effect=2.0,
+            verdict="fail",
+            detection_level=None,
+            noise_equivalent=0.2,
+            floor_sd=0.05,
+            reason="density under blur worsened by 2.00",
+        ),
+        make_row(**blur, metric="recall", effect=-0.04, verdict="unspecified", floor_sd=0.04),
+        make_row(),
+        make_row(metric="kid", effect=9.94, verdict="blind (known)", reason="it does not look"),
+        make_row(metric="authpct", extractor="pixels", effect=0.0, verdict="unspecified"),
+        make_row(source="model", verdict="saturated", effect=1.0, noise_equivalent=0.0104),
+    ]
+    gates = [
+        make_gate(),
+        make_gate(
+            name="diversity",
+            metric="vendi",
+            value=8.4,
+            threshold=8.1,
+            direction="below",
+            verdict="pass",
+            floor_mean=8.6,
+            floor_sd=0.26,
+            pairs=[],
+        ),
+        make_gate(
+            name="fidelity",
+            metric="fid",
+            interval=None,
+            verdict="untrusted",
+            trusted=False,
+            reason="does not decide: fid failed",
+            pairs=[],
+        ),
+    ]
+    return Run(
+        environment={"python": "3.11"},
+        generator=[{"name": "model", "kind": "torchscript", "key": "ab", "describe": "model (ab)"}],
+        dataset={
+            "spec": "folder:flair",
+            "key": "folder:cd",
+            "describe": "folder:flair (cd)",
+            "size": 128,
+        },
+        settings={
+            "n": 200,
+            "seed": 0,
+            "extractor": ["efficientnet-lite0"],
+            "noise_levels": [0.0, 0.05, 0.2],
+        },
+        rows=sorted(rows, key=Row.sort_key),
+        gates=sorted(gates, key=Gate.sort_key),
+        notes=["model: values were clipped"],
+    )

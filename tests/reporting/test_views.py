@@ -1,0 +1,191 @@
+"""Terminal, Markdown, CSV and HTML: pure views that say the same."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from nriqm_bench.reporting import csv_table, html, markdown, summary, terminal, write
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("terminal_80.txt", {}),
+        ("terminal_80_ascii.txt", {"unicode": False}),
+        ("terminal_80_verbose.txt", {"verbosity": 1}),
+        ("terminal_140_verbose.txt", {"width": 140, "verbosity": 1}),
+        ("terminal_80_quiet.txt", {"verbosity": -1, "reports": ["run.json"]}),
+    ],
+)
+def test_terminal_is_as_it_was_looked_at(run, name, options):
+    lines = terminal.render(run, **options)
+    assert max(map(len, lines)) <= options.get("width", 80)
+    assert "\n".join(lines) + "\n" == (GOLDEN / name).read_text(encoding="utf-8")
+
+
+def test_ascii_is_ascii(run):
+    run = dataclasses.replace(run, notes=["façade"])
+    assert "\n".join(terminal.render(run, unicode=False, verbosity=1)).isascii()
+
+
+def test_failures_come_before_the_matrix_and_the_decision_last(run):
+    lines = terminal.render(run)
+    at = {
+        word: next(i for i, line in enumerate(lines) if word in line)
+        for word in ("Failed cases", "Sensitivity", "Gates", "DO NOT RELEASE")
+    }
+    assert list(at) == sorted(at, key=at.get)
+
+
+def test_long_names_are_cut_to_the_width(run):
+    rows = [dataclasses.replace(r, metric="a-metric-with-a-name-" * 4) for r in run.rows]
+    for verbosity in (0, 1):
+        lines = terminal.render(dataclasses.replace(run, rows=rows), verbosity=verbosity)
+        assert max(map(len, lines)) <= 80
+
+
+def test_more_cases_than_fit_go_on_below(run):
+    rows = [
+        dataclasses.replace(run.rows[0], case=f"case-{i}", experiment=f"X{i:02}") for i in range(14)
+    ]
+    lines = terminal.render(dataclasses.replace(run, rows=rows))
+    assert max(map(len, lines)) <= 80
+    assert all(any(f"X{i:02}" in line for line in lines) for i in range(14))
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "released", "told"),
+    [
+        (["pass", "pass"], True, "passed"),
+        (["pass", "fail"], False, "failed"),
+        (["pass", "untrusted"], True, "did not decide"),
+        (["untrusted", "untrusted"], False, "no gate could decide"),
+    ],
+)
+def test_decision(run, verdicts, released, told):
+    gates = [
+        dataclasses.replace(run.gates[0], name=f"g{i}", verdict=v) for i, v in enumerate(verdicts)
+    ]
+    ((name, found, why),) = summary.decisions(dataclasses.replace(run, gates=gates))
+    assert (name, found) == ("model", released)
+    assert told in why
+
+
+def test_without_a_generator(run):
+    alone = dataclasses.replace(run, generator=[], gates=[])
+    text = "\n".join(terminal.render(alone))
+    assert "held-out real images stand in" in text
+    assert "No generator was given" in text
+    assert "RELEASE" not in text
+    assert markdown.render(alone).startswith("## nriqm_bench: ")
+    assert "Metrics on trial" in html.render(alone)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0123456, ".0123"),
+        (-0.5, "-.5"),
+        (0, "0"),
+        (None, "-"),
+        (1234.5, "1234"),
+        (2.0, "2"),
+        (1e-9, "1e-09"),
+        (12345678.0, "1.23e+07"),
+    ],
+)
+def test_number(value, text):
+    assert summary.number(value) == text
+
+
+def test_effects_and_equivalents(run):
+    assert [summary.effect(v) for v in (0.04, -2.46, 9.94, 12.4, -33.3)] == [
+        "+0.0",
+        "-2.5",
+        "+9.9",
+        "+12",
+        "-33",
+    ]
+    at = {(r.metric, r.source): summary.as_noise(r, run) for r in run.rows}
+    assert at["density", "held-out"] == ">=.2"
+    assert at["fid", "model"] == ".01"
+    assert at["kid", "held-out"] == "-"
+
+
+def test_sparkline():
+    assert terminal.sparkline([0, 1, 2], unicode=False) == "_+@"
+    assert terminal.sparkline([0.0, 7.0]) == "▁█"
+    assert terminal.sparkline([3.0, 3.0]) == "▁▁"
+
+
+def test_markdown_is_as_it_was_looked_at(run):
+    assert markdown.render(run) == (GOLDEN / "run.md").read_text(encoding="utf-8")
+
+
+def test_csv_has_one_row_a_value(run):
+    found = list(csv.DictReader(io.StringIO(csv_table.render(run))))
+    assert len(found) == sum(len(r.values) for r in run.rows) + len(run.gates)
+    fid = [r for r in found if r["metric"] == "fid" and r["source"] == "held-out"]
+    assert [(r["level"], r["value"]) for r in fid] == [
+        ("0.0", "200.0"),
+        ("0.05", "300.0"),
+        ("0.2", "800.0"),
+    ]
+    assert found[-1]["case"].startswith("gate ")
+
+
+class Page(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags, self.references, self.scopes = [], [], 0
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        found = dict(attrs)
+        self.scopes += "scope" in found
+        self.references += [v for k, v in attrs if k in ("src", "href", "xlink:href")]
+
+
+def test_html_stands_alone(run):
+    text = html.render(run)
+    page = Page()
+    page.feed(text)
+    assert all(reference.startswith("#") for reference in page.references)
+    assert "script" not in page.tags
+    assert page.tags.count("h1") == 1
+    assert page.tags.count("caption") == page.tags.count("table") == 3
+    assert page.scopes > 10
+    assert page.tags.count("svg") == len(run.gates) + 3
+    assert "DO NOT RELEASE model" in text
+    assert "url(" not in text.replace("url(#", "")
+    assert html.render(run) == text
+
+
+def test_html_escapes_what_others_wrote(run):
+    gate = dataclasses.replace(run.gates[0], reason="<script>alert(1)</script>")
+    text = html.render(dataclasses.replace(run, gates=[gate], notes=["<b>note</b>"]))
+    assert "<script>" not in text
+    assert "<b>note" not in text
+
+
+def test_write_by_suffix(run, tmp_path):
+    for suffix, start in (
+        (".json", "{"),
+        (".md", "##"),
+        (".html", "<!doctype"),
+        (".csv", "source"),
+    ):
+        path = tmp_path / "new" / f"run{suffix}"
+        write(run, path)
+        assert path.read_text(encoding="utf-8").startswith(start)
+    assert len(list((tmp_path / "new").iterdir())) == 4
+    with pytest.raises(ValueError, match=r"'.pdf', must end in .json, .md, .html, .csv"):
+        write(run, tmp_path / "run.pdf")
