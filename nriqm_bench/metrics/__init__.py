@@ -10,15 +10,19 @@ from nriqm_bench.registry import Registry
 
 if TYPE_CHECKING:
     from nriqm_bench.metrics.adapters import as_metric as as_metric
+    from nriqm_bench.metrics.estimate import Estimate as Estimate
     from nriqm_bench.metrics.memorisation import nearest_pairs as nearest_pairs
     from nriqm_bench.metrics.metric import Metric as Metric
     from nriqm_bench.metrics.metric import Needs
     from nriqm_bench.metrics.metric import evaluate as evaluate
+    from nriqm_bench.metrics.moments import Moments as Moments
     from nriqm_bench.metrics.sample import Sample as Sample
 
 _ROOM = "nriqm_bench.metrics"
 _LAZY = {
+    "Estimate": "estimate",
     "Metric": "metric",
+    "Moments": "moments",
     "Sample": "sample",
     "as_metric": "adapters",
     "evaluate": "metric",
@@ -29,12 +33,34 @@ _REGISTRY: Registry[Any] = Registry(
     _ROOM,
     {
         "authpct": f"{_ROOM}.memorisation:authpct",
+        "blur": f"{_ROOM}.iqm:blur",
+        "cjv": f"{_ROOM}.iqm:cjv",
+        "clipped-coverage": f"{_ROOM}.clipped:clipped_coverage",
+        "clipped-density": f"{_ROOM}.clipped:clipped_density",
+        "cmmd": f"{_ROOM}.kernel:cmmd",
+        "cnr": f"{_ROOM}.iqm:cnr",
+        "copy-rate": f"{_ROOM}.copies:copy_rate",
         "coverage": f"{_ROOM}.neighbours:coverage",
+        "ct": f"{_ROOM}.memorisation:ct",
         "density": f"{_ROOM}.neighbours:density",
+        "efc": f"{_ROOM}.iqm:efc",
+        "fber": f"{_ROOM}.iqm:fber",
         "fid": f"{_ROOM}.frechet:fid",
+        "fid-infinity": f"{_ROOM}.frechet:fid_infinity",
+        "fls": f"{_ROOM}.likelihood:fls",
+        "fls-overfit": f"{_ROOM}.likelihood:fls_overfit",
+        "frd": f"{_ROOM}.frechet:frd",
+        "inception-score": f"{_ROOM}.inception_score:inception_score",
         "kid": f"{_ROOM}.kernel:kid",
+        "memorisation-index": f"{_ROOM}.copies:memorisation_index",
+        "mifid": f"{_ROOM}.memorisation:mifid",
+        "mmd-rbf": f"{_ROOM}.kernel:mmd_rbf",
+        "ms-ssim": f"{_ROOM}.structural:ms_ssim",
         "precision": f"{_ROOM}.neighbours:precision",
+        "realism": f"{_ROOM}.neighbours:realism",
         "recall": f"{_ROOM}.neighbours:recall",
+        "sliced-wasserstein": f"{_ROOM}.transport:sliced_wasserstein",
+        "snr": f"{_ROOM}.iqm:snr",
         "train-share": f"{_ROOM}.memorisation:train_share",
         "vendi": f"{_ROOM}.diversity:vendi",
     },

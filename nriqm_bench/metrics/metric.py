@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -11,6 +12,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from nriqm_bench.images import as_image_set
+from nriqm_bench.metrics.estimate import Estimate, Spread, jackknife
+from nriqm_bench.metrics.moments import Moments
 from nriqm_bench.metrics.sample import Sample, as_sample
 
 Needs = Literal["features", "logits", "images"]
@@ -38,12 +41,30 @@ class Metric:
         Whether a call must bring the training set.
     needs_real
         Whether `real` is read; where it is not, it may be None.
+    moments
+        Whether a `Moments` may stand for an array of features.
     samples
         Whether the function takes `Sample`s, which share statistics, instead of float64 arrays.
     checks_rows
         Whether the function itself says how many rows its options need; two are asked for before.
     builtin
         Whether the metric belongs to this package.
+    range
+        The least and the largest value there can be.
+    invariant
+        What common change of all samples leaves the value as it is: any of ``"rotation"``,
+        ``"translation"``, ``"scale"`` (and ``"length"``, of each row on its own).
+    symmetric
+        Whether real and fake may change places.
+    sees
+        What it must notice, of ``"shift"``, ``"spread"``, ``"modes"`` and ``"copies"`` (see
+        `nriqm_bench.testing`); None where its author does not say.
+    spread
+        ``(real, fake, ...) -> Spread``, called as `function` is: how uncertain the value is.
+        Without it, blocks of rows are left out in turn.
+    floor
+        ``(real, fake, ...) -> float``, called as `function` is: the value expected at these sizes
+        when real and fake rows come from one distribution.
     """
 
     name: str
@@ -56,6 +77,13 @@ class Metric:
     samples: bool = False
     checks_rows: bool = False
     builtin: bool = False
+    moments: bool = False
+    range: tuple[float, float] = (-math.inf, math.inf)
+    invariant: tuple[str, ...] = ()
+    symmetric: bool = False
+    sees: tuple[str, ...] | None = None
+    spread: Callable[..., Spread] | None = None
+    floor: Callable[..., float | None] | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.function):
@@ -133,16 +161,100 @@ class Metric:
         TypeError
             For an unknown option, or a function that does not return one number.
         """
-        given = {"real": real, "fake": fake, "train": train}
-        arrays = self._arrays(given)
-        extra = self._accepted({"train": arrays["train"], "rng": rng}, options)
-        value = self.function(arrays["real"], arrays["fake"], **extra)
+        arrays = self._arrays({"real": real, "fake": fake, "train": train})
+        return self._value(arrays, self._accepted(self.function, rng, options))
+
+    def estimate(
+        self,
+        real: Any,
+        fake: Any,
+        *,
+        train: Any = None,
+        rng: np.random.Generator | None = None,
+        level: float = 0.95,
+        **options: Any,
+    ) -> Estimate:
+        """The value with a confidence interval, and what equal distributions would give.
+
+        Parameters
+        ----------
+        real, fake, train, rng, **options
+            As in a call.
+        level
+            The confidence level, in (0, 1).
+
+        Returns
+        -------
+        Estimate
+            ``(value, low, high, n, floor)``. The interval is the binomial one for shares of rows,
+            that of the U-statistic for kernel distances, of the mean for averages over rows, and
+            of the influence of each row or of blocks of rows left out in turn for the rest;
+            docs/metrics.md says which metric has which.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As by a call; also for a `level` outside (0, 1) and samples too small for an interval.
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"level was {level!r}, must be a number between 0 and 1")
+        arrays = self._arrays({"real": real, "fake": fake, "train": train})
+        if wrong := [name for name, value in arrays.items() if isinstance(value, Moments)]:
+            raise ValueError(
+                f"{wrong[0]} was Moments, must be rows: an interval needs each of them"
+            )
+        extra = self._accepted(self.function, rng, options)
+        value = self._value(arrays, copy.deepcopy(extra))
+        if self.spread is not None:
+            spread = self._side(self.spread, arrays, rng, options)
+        else:
+            spread = self._jackknife(arrays, extra)
+        low, high = spread.interval(value, level, self.range)
+        floor = None if self.floor is None else self._side(self.floor, arrays, rng, options)
+        return Estimate(value, low, high, spread.n, floor)
+
+    def _value(self, arrays: Mapping[str, Any], extra: Mapping[str, Any]) -> float:
+        takes = {p.name for p in _parameters(self.function)}
+        given = {"train": arrays["train"]} if "train" in takes else {}
+        value = self.function(
+            self._handed(arrays["real"]),
+            self._handed(arrays["fake"]),
+            **{k: self._handed(v) for k, v in given.items()},
+            **extra,
+        )
         try:
             return float(value)
         except (TypeError, ValueError):
             raise TypeError(
                 f"metric {self.name!r} returned {type(value).__name__}, must return one number"
             ) from None
+
+    def _handed(self, value: Any) -> Any:
+        # A copy: what a function does to its arrays is not the caller's affair.
+        return value.array.copy() if isinstance(value, Sample) and not self.samples else value
+
+    def _side(
+        self,
+        function: Callable[..., Any],
+        arrays: Mapping[str, Any],
+        rng: Any,
+        options: Mapping[str, Any],
+    ) -> Any:
+        """What a companion of the function says of the same samples and options."""
+        extra = self._accepted(function, copy.deepcopy(rng), options)
+        if "train" in {p.name for p in _parameters(function)}:
+            extra["train"] = arrays["train"]
+        return function(arrays["real"], arrays["fake"], **extra)
+
+    def _jackknife(self, arrays: Mapping[str, Any], extra: Mapping[str, Any]) -> Spread:
+        read = {"fake": True, "real": self.needs_real, "train": self.needs_train}
+        parts = {k: v for k, v in arrays.items() if read[k] and v is not None}
+        rest = {k: v for k, v in arrays.items() if k not in parts}
+
+        def value(**given: Any) -> float:
+            return self._value({**rest, **given}, copy.deepcopy(extra))
+
+        return jackknife(value, parts, self.min_samples)
 
     def _arrays(self, given: Mapping[str, Any]) -> dict[str, Any]:
         required = {"fake": True, "real": self.needs_real, "train": self.needs_train}
@@ -157,6 +269,10 @@ class Metric:
                 continue
             if self.needs == "images":
                 value: Any = as_image_set(given[name]).images
+            elif isinstance(given[name], Moments):
+                value = given[name]
+                if not self.moments:
+                    raise ValueError(f"{name} was Moments, must be rows: {self.name} reads each")
             else:
                 value = as_sample(given[name], name)
             self._check_rows(name, len(value))
@@ -167,9 +283,6 @@ class Metric:
                     f"{name} had shape {value.shape}, must be "
                     f"({', '.join(['n', *map(str, width[1])])}) like {width[0]}"
                 )
-            if isinstance(value, Sample) and not self.samples:
-                # A copy: what a function does to its arrays is not the caller's affair.
-                value = value.array.copy()
             found[name] = value
         return found
 
@@ -180,14 +293,17 @@ class Metric:
                 f"{name} had {n} row{'s' * (n != 1)}, must have at least {least} for {self.name}"
             )
 
-    def _accepted(self, plain: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    def _accepted(
+        self, function: Callable[..., Any], rng: Any, options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The options, checked against the metric's own, and `rng` where `function` takes it."""
         parameters = _parameters(self.function)
-        names = {p.name for p in parameters}
         open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters)
         if wrong := [] if open_ended else sorted(set(options) - set(self.options)):
             valid = ", ".join(sorted(self.options)) or "none"
             raise TypeError(f"{self.name} has no option {wrong[0]!r}; its options: {valid}")
-        return {k: v for k, v in plain.items() if k in names} | dict(options)
+        takes = {p.name for p in _parameters(function)}
+        return ({"rng": rng} if "rng" in takes else {}) | dict(options)
 
 
 def metric(
@@ -199,8 +315,18 @@ def metric(
     needs_train: bool = False,
     needs_real: bool = True,
     checks_rows: bool = False,
+    moments: bool = False,
+    range: tuple[float, float] = (-math.inf, math.inf),
+    invariant: tuple[str, ...] = (),
+    symmetric: bool = False,
+    sees: tuple[str, ...] = (),
+    spread: Callable[..., Spread] | None = None,
+    floor: Callable[..., float | None] | None = None,
 ) -> Callable[[Callable[..., float]], Metric]:
-    """Turn a function of `Sample`s into one of the built-in metrics; it is not registered."""
+    """Turn a function of `Sample`s into one of the built-in metrics; it is not registered.
+
+    The arguments are the fields of `Metric`.
+    """
 
     def decorate(function: Callable[..., float]) -> Metric:
         return Metric(
@@ -214,6 +340,13 @@ def metric(
             samples=True,
             checks_rows=checks_rows,
             builtin=True,
+            moments=moments,
+            range=range,
+            invariant=invariant,
+            symmetric=symmetric,
+            sees=sees,
+            spread=spread,
+            floor=floor,
         )
 
     return decorate
@@ -263,9 +396,16 @@ def evaluate(
         raise ValueError(f"options named {wrong[0]!r}, must name metrics that are asked for")
     given = {"real": real, "fake": fake, "train": train}
     if any(m.needs != "images" for m in asked):
-        given = {k: None if v is None else as_sample(v, k) for k, v in given.items()}
-        share(given["real"], given["fake"], {m.name: chosen.get(m.name, {}) for m in asked})
+        # One array given twice is one sample, whose neighbours are searched once.
+        same = train is not None and train is real
+        given = {k: None if v is None else _shareable(v, k) for k, v in given.items()}
+        given["train"] = given["real"] if same else given["train"]
+        share(**given, asked={m.name: chosen.get(m.name, {}) for m in asked})
     return {m.name: m(**given, rng=copy.deepcopy(rng), **chosen.get(m.name, {})) for m in asked}
+
+
+def _shareable(value: Any, name: str) -> Any:
+    return value if isinstance(value, Moments) else as_sample(value, name)
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:

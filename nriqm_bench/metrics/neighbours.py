@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
+
+from nriqm_bench.metrics.estimate import Spread, spread_of_mean
 from nriqm_bench.metrics.metric import metric
-from nriqm_bench.metrics.neighbours_pass import Ball, Counts, count_in_balls
-from nriqm_bench.metrics.sample import Sample
+from nriqm_bench.metrics.neighbours_pass import (
+    Ball,
+    Counts,
+    Nearest,
+    Realism,
+    answer,
+    count_in_balls,
+)
+from nriqm_bench.metrics.sample import Float64, Sample
 
 Ties = Literal["strict", "inclusive"]
 
+_UNMOVED = ("rotation", "translation", "scale")
 
-@metric("precision", higher_is_better=True, min_samples=4, checks_rows=True)
+
+def _share_of_fake(real: Sample, fake: Sample, **_: Any) -> Spread:
+    return Spread(len(fake))
+
+
+def _share_of_real(real: Sample, fake: Sample, **_: Any) -> Spread:
+    return Spread(len(real))
+
+
+@metric(
+    "precision",
+    higher_is_better=True,
+    min_samples=4,
+    checks_rows=True,
+    invariant=_UNMOVED,
+    range=(0.0, 1.0),
+    sees=("shift",),
+    spread=_share_of_fake,
+)
 def precision(real: Sample, fake: Sample, *, k: int = 3, ties: Ties = "inclusive") -> float:
     """Share of fake rows that lie within the k-nearest-neighbour ball of some real row.
 
@@ -38,7 +68,16 @@ def precision(real: Sample, fake: Sample, *, k: int = 3, ties: Ties = "inclusive
     return float((_counts("precision", real, fake, k, ties).columns > 0).mean())
 
 
-@metric("recall", higher_is_better=True, min_samples=4, checks_rows=True)
+@metric(
+    "recall",
+    higher_is_better=True,
+    min_samples=4,
+    checks_rows=True,
+    invariant=_UNMOVED,
+    range=(0.0, 1.0),
+    sees=("shift", "modes"),
+    spread=_share_of_real,
+)
 def recall(real: Sample, fake: Sample, *, k: int = 3, ties: Ties = "inclusive") -> float:
     """Share of real rows that lie within the k-nearest-neighbour ball of some fake row.
 
@@ -63,7 +102,25 @@ def recall(real: Sample, fake: Sample, *, k: int = 3, ties: Ties = "inclusive") 
     return float((_counts("recall", real, fake, k, ties).rows > 0).mean())
 
 
-@metric("density", higher_is_better=True, min_samples=6, checks_rows=True)
+def _density_spread(real: Sample, fake: Sample, *, k: int = 5, ties: Ties = "strict") -> Spread:
+    return spread_of_mean(_counts("density", real, fake, k, ties).columns / k)
+
+
+def _density_floor(real: Sample, fake: Sample, **_: Any) -> float:
+    return 1.0
+
+
+@metric(
+    "density",
+    higher_is_better=True,
+    min_samples=6,
+    checks_rows=True,
+    invariant=_UNMOVED,
+    range=(0.0, math.inf),
+    sees=("shift",),
+    spread=_density_spread,
+    floor=_density_floor,
+)
 def density(real: Sample, fake: Sample, *, k: int = 5, ties: Ties = "strict") -> float:
     """How many real balls a fake row lies in, on average, divided by k.
 
@@ -87,7 +144,32 @@ def density(real: Sample, fake: Sample, *, k: int = 5, ties: Ties = "strict") ->
     return int(_counts("density", real, fake, k, ties).columns.sum()) / (k * len(fake))
 
 
-@metric("coverage", higher_is_better=True, min_samples=6, checks_rows=True)
+def expected_coverage(n: int, m: int, k: int) -> float:
+    """Coverage expected of n real and m fake rows of one continuous distribution.
+
+    A real row is not covered when its k nearest among the n - 1 others and m fake rows are all
+    real: ``1 - prod_(i = 1 .. k) (n - i) / (n + m - i)``.
+
+    Source: Naeem et al. 2020 (arXiv 2002.09797), lemma 2.
+    """
+    return -math.expm1(sum(math.log1p(-m / (n + m - i)) for i in range(1, k + 1)))
+
+
+def _coverage_floor(real: Sample, fake: Sample, *, k: int = 5, **_: Any) -> float:
+    return expected_coverage(len(real), len(fake), k)
+
+
+@metric(
+    "coverage",
+    higher_is_better=True,
+    min_samples=6,
+    checks_rows=True,
+    invariant=_UNMOVED,
+    range=(0.0, 1.0),
+    sees=("shift", "modes"),
+    spread=_share_of_real,
+    floor=_coverage_floor,
+)
 def coverage(real: Sample, fake: Sample, *, k: int = 5, ties: Ties = "strict") -> float:
     """Share of real rows whose k-nearest-neighbour ball holds a fake row.
 
@@ -101,7 +183,7 @@ def coverage(real: Sample, fake: Sample, *, k: int = 5, ties: Ties = "strict") -
         ``"strict"`` (published code) or ``"inclusive"``, as for density.
 
     Direction: higher is better (diversity). Range: [0, 1]; for equal distributions it is expected
-    to be ``1 - prod_(i = 0 .. k - 1) (n - 1 - i) / (n + m - 1 - i)``, less than 1. Invariant under
+    to be ``1 - prod_(i = 1 .. k) (n - i) / (n + m - i)``, less than 1. Invariant under
     a common rotation, translation or scale and the order of rows.
 
     Needs more than k real rows. Cost: ``n^2 d + n m d``, shared.
@@ -111,22 +193,94 @@ def coverage(real: Sample, fake: Sample, *, k: int = 5, ties: Ties = "strict") -
     return float((_counts("coverage", real, fake, k, ties).rows > 0).mean())
 
 
-def share(real: Any, fake: Any, asked: Mapping[str, Mapping[str, Any]]) -> None:
-    """Count for all metrics of this family that are `asked` in one pass over the pairs.
+def _realism_spread(real: Sample, fake: Sample, *, k: int = 3) -> Spread:
+    return spread_of_mean(realism_scores(real, fake, k))
 
-    What cannot be counted is left to the metric itself, which says why.
+
+@metric(
+    "realism",
+    higher_is_better=True,
+    min_samples=4,
+    checks_rows=True,
+    invariant=_UNMOVED,
+    range=(0.0, math.inf),
+    sees=("shift",),
+    spread=_realism_spread,
+)
+def realism(real: Sample, fake: Sample, *, k: int = 3) -> float:
+    """Mean realism score of the fake rows.
+
+    The realism of a fake row is the largest ratio, over real rows, of the radius of the real row's
+    k-nearest-neighbour ball to its distance from the fake row; above 1 it lies within a ball. Only
+    the balls smaller than the median one count (where none is, as when all are equal, those that
+    equal it), so that outliers do not make everything realistic.
+
+    Parameters
+    ----------
+    k
+        Which neighbour sets the radius (published: 3).
+
+    Direction: higher is better (fidelity). Range: [0, inf]; inf when a fake row coincides with a
+    real one. Invariant under a common rotation, translation or scale and the order of rows.
+
+    Needs more than k real rows. Cost: ``n^2 d + n m d / 2``, shared.
+
+    Interval: of the mean over fake rows.
+
+    Source: Kynkaanniemi et al. 2019 (arXiv 1904.06991), section 5, equation 3; a mean over rows as
+    in Stein et al. 2023 (arXiv 2306.04675).
     """
-    balls = []
-    for name, own in {"precision": precision, "recall": recall, **_PRDC}.items():
-        if name in asked:
-            options = {**own.options, **asked[name]}
-            balls.append(_ball(name, options["k"], options["ties"]))
-    usable = isinstance(real, Sample) and isinstance(fake, Sample) and real.dim == fake.dim
-    if usable and all(0 < b.k < len(real if b.side == "a" else fake) for b in balls):
-        count_in_balls(real, fake, balls)
+    return float(realism_scores(real, fake, k).mean())
 
 
-_PRDC = {"density": density, "coverage": coverage}
+def realism_scores(real: Sample, fake: Sample, k: int = 3) -> Float64:
+    """``(m,)`` realism of each fake row, see `realism`."""
+    _check(_ball("realism", k, "strict"), "realism", real, fake)
+    with np.errstate(divide="ignore"):
+        return np.asarray(1 / np.sqrt(answer(real, fake, [Realism("a", k)])[0]))
+
+
+# Which nearest rows the metrics of memorisation look for: of fake in train, of fake in real.
+_NEAREST = {
+    "authpct": (True, False),
+    "copy-rate": (True, True),
+    "ct": (True, False),
+    "train-share": (True, True),
+}
+
+
+def share(real: Any, fake: Any, train: Any, asked: Mapping[str, Mapping[str, Any]]) -> None:
+    """Answer what all metrics of neighbours that are `asked` need, in one pass over the pairs.
+
+    What cannot be answered is left to the metric itself, which says why.
+    """
+    if not (isinstance(real, Sample) and isinstance(fake, Sample) and real.dim == fake.dim):
+        return
+    asks: list[Any] = []
+    for name, own in _FAMILY.items():
+        if name not in asked:
+            continue
+        options = {**own.options, **asked[name]}
+        ball = _ball(name, options["k"], options.get("ties", "strict"))
+        if ball.k >= len(real if ball.side == "a" else fake):
+            return
+        asks.append(Realism("a", ball.k) if name == "realism" else ball)
+    to_train = any(_NEAREST[name][0] for name in asked if name in _NEAREST)
+    to_real = any(_NEAREST[name][1] for name in asked if name in _NEAREST)
+    usable = isinstance(train, Sample) and train.dim == fake.dim and len(train) and len(fake)
+    if usable and len(real) and (to_real or (to_train and train is real)):
+        asks.append(Nearest("b"))
+    if asks:
+        answer(real, fake, asks)
+
+
+_FAMILY = {
+    "precision": precision,
+    "recall": recall,
+    "density": density,
+    "coverage": coverage,
+    "realism": realism,
+}
 
 
 def _ball(name: str, k: int, ties: str) -> Ball:
@@ -137,11 +291,15 @@ def _ball(name: str, k: int, ties: str) -> Ball:
     return Ball("b" if name == "recall" else "a", k, ties == "inclusive")
 
 
+def _check(ball: Ball, name: str, real: Sample, fake: Sample) -> None:
+    argument, owner = ("fake", fake) if ball.side == "b" else ("real", real)
+    if len(owner) <= ball.k:
+        raise ValueError(
+            f"{argument} had {len(owner)} rows, must have more than k = {ball.k} for {name}"
+        )
+
+
 def _counts(name: str, real: Sample, fake: Sample, k: int, ties: str) -> Counts:
     ball = _ball(name, k, ties)
-    argument, owner = ("fake", fake) if ball.side == "b" else ("real", real)
-    if len(owner) <= k:
-        raise ValueError(
-            f"{argument} had {len(owner)} rows, must have more than k = {k} for {name}"
-        )
+    _check(ball, name, real, fake)
     return count_in_balls(real, fake, [ball])[ball]

@@ -1,33 +1,23 @@
-"""Exact near neighbours in blocks: a fast screen by matrix products, then float64 for the few left.
+"""Near neighbours, exactly: screens of all pairs decide most, float64 distances the rest.
 
-Every squared distance that decides something is the plain float64 sum of (x - y)^2 over columns.
-Matrix products only rule pairs out: each block of approximate distances comes with a bound on its
-rounding error, and whatever the bound leaves open is computed again. Results therefore do not
-depend on the precision of the screen, the size of the blocks, or the order of rows.
+One pass over the pairs of two samples answers everything that is asked of them; answers are kept
+while both samples live.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
-from nriqm_bench.metrics.sample import Float64, Sample
+from nriqm_bench.metrics import screens
+from nriqm_bench.metrics.sample import Float64, Indices, Sample
+from nriqm_bench.metrics.screens import Block, blocks, rounded_up
 
-Indices = NDArray[np.intp]
-Bound = NDArray[np.floating[Any]]
-
-# Pairs held at once: 16 MB a float64 block, small enough to stay out of swap beside the features.
-BLOCK = 1 << 21
-
-# Up to this many pairs a float64 screen costs little and leaves fewer pairs open.
-SMALL = 1 << 24
-
-# Where float32 leaves more than this share of a block open, float64 is the cheaper screen.
-_OPEN = 0.02
+Pairs = tuple[Indices, Indices, Float64]
+Found = TypeVar("Found")
 
 
 class Neighbours(NamedTuple):
@@ -38,11 +28,35 @@ class Neighbours(NamedTuple):
 
 
 class Ball(NamedTuple):
-    """The balls around the rows of one side, out to their k-th neighbour on the same side."""
+    """The balls around the rows of one side, out to their k-th neighbour on the same side.
+
+    With `clipped`, no ball reaches farther than the median one.
+    """
 
     side: str
     k: int
     inclusive: bool
+    clipped: bool = False
+
+
+class Nearest(NamedTuple):
+    """The k nearest rows of the other side, for each row of one side, with all ties."""
+
+    side: str
+    k: int = 1
+
+
+class Realism(NamedTuple):
+    """For each row of the other side the least squared distance over the squared radius of a ball.
+
+    The balls are those around the rows of `side`, out to their k-th neighbour, the smaller half.
+    """
+
+    side: str
+    k: int
+
+
+Ask = Ball | Nearest | Realism
 
 
 class Counts(NamedTuple):
@@ -55,7 +69,8 @@ class Counts(NamedTuple):
 def squared_distances(a: Sample, b: Sample, i: Indices, j: Indices) -> Float64:
     """The squared distances of rows `i` of `a` to rows `j` of `b`, pair by pair, in float64."""
     found = np.empty(len(i))
-    step = max(1, BLOCK // a.dim)
+    # A few dozen rows at a time stay in the nearest cache.
+    step = max(1, screens.BLOCK // 16 // a.dim)
     for start in range(0, len(i), step):
         part = slice(start, start + step)
         gap = a.rows[i[part]].astype(np.float64) - b.rows[j[part]]
@@ -63,18 +78,39 @@ def squared_distances(a: Sample, b: Sample, i: Indices, j: Indices) -> Float64:
     return found
 
 
+def own_pairs(a: Sample, k: int) -> Pairs:
+    """Each row and its k nearest other rows, all ties with the k-th included; ``k < len(a)``.
+
+    Returns
+    -------
+    i, j, squared
+        Row numbers, by rising `i`, distance and `j`, and squared distances. Kept with the sample.
+    """
+    kept: tuple[int, Pairs] | None = a.own.get("pairs")
+    if kept is None or kept[0] < k:
+        search = _Search(a, None, k, len(a))
+        for block in blocks(a, None):
+            search.take(block, 0)
+            if not block.diagonal:
+                search.take(block, 1)
+        kept = a.own["pairs"] = (k, search.pairs())
+        a.own.pop("neighbours", None)
+    most, pairs = kept
+    return pairs if most == k else _nearest_of(pairs, k, len(a))
+
+
 def own_neighbours(a: Sample, k: int) -> Neighbours:
     """The k nearest other rows of each row of `a`; ``k < len(a)``. Kept with the sample."""
     kept: Neighbours | None = a.own.get("neighbours")
     if kept is None or kept.squared.shape[1] < k:
-        kept = _first(_near(a, None, k), len(a), k)
-        a.own["neighbours"] = kept
+        pairs = own_pairs(a, k)
+        kept = a.own["neighbours"] = _first(pairs, len(a), k)
     return Neighbours(kept.squared[:, :k], kept.rows[:, :k])
 
 
 def nearest(a: Sample, b: Sample, k: int = 1) -> Neighbours:
     """The k rows of `b` nearest to each row of `a`; of equally near ones, the first."""
-    return _first(_near(a, b, k), len(a), k)
+    return _first(answer(a, b, [Nearest("a", k)])[0], len(a), k)
 
 
 def all_nearest(a: Sample, b: Sample) -> tuple[Float64, Indices, Indices]:
@@ -86,158 +122,257 @@ def all_nearest(a: Sample, b: Sample) -> tuple[Float64, Indices, Indices]:
         ``(len(a),)`` distances; rows ``i`` of `a` (rising) and ``j`` of `b` of all pairs at that
         distance, more than one for a row with ties. Kept for as long as both samples live.
     """
-    shared = a.shared_with(b)
-    if "nearest" not in shared:
-        i, j, squared = _near(a, b, 1)
-        shared["nearest"] = (squared[np.searchsorted(i, np.arange(len(a)))], i, j)
-    found: tuple[Float64, Indices, Indices] = shared["nearest"]
-    return found
+    i, j, squared = answer(a, b, [Nearest("a")])[0]
+    return squared[np.searchsorted(i, np.arange(len(a)))], i, j
 
 
 def count_in_balls(a: Sample, b: Sample, balls: Sequence[Ball]) -> dict[Ball, Counts]:
     """For each kind of ball, the pairs (row of `a`, row of `b`) that lie within it.
 
     A ball of side ``"a"`` is centred on a row of `a` and reaches to the k-th nearest other row of
-    `a`; side ``"b"`` likewise. All kinds are counted in one pass, and kept while both samples live.
+    `a`; side ``"b"`` likewise.
     """
+    return dict(zip(balls, answer(a, b, balls), strict=True))
+
+
+def radii(a: Sample, k: int, clipped: bool = False) -> Float64:
+    """Squared radii of the balls around the rows of `a`; if so asked, clipped at the median."""
+    squared = own_neighbours(a, k).squared[:, k - 1]
+    return np.minimum(squared, _median_of_roots(squared)) if clipped else squared
+
+
+def smaller_half(squared: Float64) -> Indices:
+    """The balls whose radius is below the median one; where there are none, those that equal it."""
+    middle = _median_of_roots(squared)
+    below = np.flatnonzero(squared < middle)
+    return below if below.size else np.flatnonzero(squared <= middle)
+
+
+def _median_of_roots(squared: Float64) -> float:
+    """The square of the median root; of an odd number, or two equal ones, without rounding."""
+    n = len(squared)
+    low, high = np.partition(squared, [(n - 1) // 2, n // 2])[[(n - 1) // 2, n // 2]]
+    return float(low if low == high else ((np.sqrt(low) + np.sqrt(high)) / 2) ** 2)
+
+
+def answer(a: Sample, b: Sample, asks: Iterable[Ask]) -> list[Any]:
+    """What is asked of the pairs of two samples, in one pass for all that is not known yet.
+
+    Returns
+    -------
+    list
+        `Counts` for a `Ball`; pairs ``(i, j, squared)`` for a `Nearest`, `i` of the asking side,
+        sorted by it and the distance, all ties included; ``(len,)`` float64 for a `Realism`.
+    """
+    asks = list(asks)
     shared = a.shared_with(b)
-    missing = [ball for ball in dict.fromkeys(balls) if ball not in shared]
+    missing = [ask for ask in dict.fromkeys(asks) if ask not in shared]
     if missing:
-        shared.update(_count(a, b, missing))
-    return {ball: shared[ball] for ball in balls}
+        tasks = [_task(a, b, ask) for ask in missing]
+        for block in blocks(a, b):
+            for task in tasks:
+                task.take(block)
+        mirrored = b.shared_with(a)
+        for ask, task in zip(missing, tasks, strict=True):
+            shared[ask] = task.found()
+            turned = ask._replace(side="b" if ask.side == "a" else "a")
+            value = shared[ask]
+            mirrored[turned] = Counts(value.columns, value.rows) if isinstance(ask, Ball) else value
+    return [shared[ask] for ask in asks]
 
 
-def _first(pairs: tuple[Indices, Indices, Float64], n: int, k: int) -> Neighbours:
+def _task(a: Sample, b: Sample, ask: Ask) -> Any:
+    if isinstance(ask, Ball):
+        return _Count(a, b, ask)
+    if isinstance(ask, Nearest):
+        return _Closest(a, b, ask)
+    return _Realism(a, b, ask)
+
+
+def _settled(block: Block, attempt: Callable[[], tuple[int, Found]], allowed: float) -> Found:
+    """The first attempt that leaves few enough pairs open, on ever finer screens."""
+    while True:
+        left, found = attempt()
+        if left <= allowed or block.finest:
+            return found
+        block.level += 1
+
+
+class _Search:
+    """The k nearest of each row (axis 0) or column (axis 1), from blocks in any order."""
+
+    def __init__(self, a: Sample, b: Sample | None, k: int, n: int) -> None:
+        self.a, self.b, self.k = a, b, k
+        self.reach = np.full(n, np.inf)
+        self.parts: list[tuple[Indices, Indices, Float64, Float64]] = []
+
+    def take(self, block: Block, axis: int) -> None:
+        mine = (block.i, block.j)[axis]
+        count = block.shape[axis]
+
+        def attempt() -> tuple[int, tuple[Indices, ...]]:
+            reach = self.reach[mine]
+            least = self.k + block.diagonal
+            full = block.shape[1 - axis] >= least
+            if full and not np.isfinite(reach).all():
+                reach = np.minimum(reach, block.kth(self.k, axis))
+            found = block.within(reach, axis)
+            if full and len(found[0]) > 4 * self.k * count:
+                reach = np.minimum(reach, block.kth(self.k, axis))
+                found = block.within(reach, axis)
+            self.reach[mine] = reach
+            return len(found[0]), found
+
+        rows, columns = _settled(block, attempt, screens.OPEN * block.size + 2 * self.k * count)
+        lower, upper = block.bounds(rows, columns)
+        if axis == 1:
+            rows, columns = columns, rows
+        kept = lower <= self.reach[mine][rows]
+        rows, columns, lower, upper = rows[kept], columns[kept], lower[kept], upper[kept]
+        other = (block.j, block.i)[axis]
+        self.parts.append((rows + mine.start, columns + other.start, lower, upper))
+
+    def pairs(self) -> Pairs:
+        i, j, lower, upper = (np.concatenate(p) for p in zip(*self.parts, strict=True))
+        n = len(self.reach)
+        if self.k == 1:
+            np.minimum.at(self.reach, i, upper)
+        else:
+            order = np.lexsort((upper, i))
+            start = np.searchsorted(i[order], np.arange(n))
+            np.minimum(self.reach, upper[order[start + self.k - 1]], out=self.reach)
+        kept = lower <= self.reach[i]
+        i, j = i[kept], j[kept]
+        squared = squared_distances(self.a, self.a if self.b is None else self.b, i, j)
+        return _nearest_of((i, j, squared), self.k, n)
+
+
+def _nearest_of(pairs: Pairs, k: int, n: int) -> Pairs:
+    """Of the pairs of each row the k nearest with all ties, by row, distance and column."""
     i, j, squared = pairs
     order = np.lexsort((j, squared, i))
-    start = np.searchsorted(i[order], np.arange(n))
-    chosen = order[start[:, None] + np.arange(k)]
+    i, j, squared = i[order], j[order], squared[order]
+    reach = squared[np.searchsorted(i, np.arange(n)) + k - 1]
+    kept = squared <= reach[i]
+    return i[kept], j[kept], squared[kept]
+
+
+def _first(pairs: Pairs, n: int, k: int) -> Neighbours:
+    i, j, squared = pairs
+    chosen = np.searchsorted(i, np.arange(n))[:, None] + np.arange(k)
     return Neighbours(squared[chosen], j[chosen])
 
 
-def _near(a: Sample, b: Sample | None, k: int) -> tuple[Indices, Indices, Float64]:
-    """Pairs among which are the k nearest of each row with all their ties, at exact distances."""
-    other = a if b is None else b
-    parts: list[tuple[Indices, Indices, Float64]] = []
-    for block in _blocks(a, b):
+class _Closest:
+    """Answers `Nearest`."""
 
-        def near(lower: Bound, upper: Bound) -> NDArray[np.bool_]:
-            return np.asarray(lower <= np.partition(upper, k - 1, axis=1)[:, k - 1, None])
+    def __init__(self, a: Sample, b: Sample, ask: Nearest) -> None:
+        self.axis = "ab".index(ask.side)
+        first, second = (a, b) if self.axis == 0 else (b, a)
+        self.search = _Search(first, second, ask.k, len(first))
 
-        _, left = block.screen(near, k)
-        rows, j = np.nonzero(left)
-        squared = squared_distances(a, other, rows + block.start, j)
-        order = np.lexsort((squared, rows))
-        first = np.searchsorted(rows, np.arange(len(left)))
-        reach = squared[order][first + k - 1]
-        kept = squared <= reach[rows]
-        parts.append((rows[kept] + block.start, j[kept], squared[kept]))
-    i, j, squared = (np.concatenate(p) for p in zip(*parts, strict=True))
-    return i, j, squared
+    def take(self, block: Block) -> None:
+        self.search.take(block, self.axis)
+
+    def found(self) -> Pairs:
+        return self.search.pairs()
 
 
-def _count(a: Sample, b: Sample, balls: Sequence[Ball]) -> dict[Ball, Counts]:
-    sides = {"a": a, "b": b}
-    deepest = {s: max((ball.k for ball in balls if ball.side == s), default=0) for s in sides}
-    radii = {s: own_neighbours(sides[s], k).squared for s, k in deepest.items() if k}
-    found = {
-        ball: Counts(np.zeros(len(a), dtype=np.intp), np.zeros(len(b), dtype=np.intp))
-        for ball in balls
-    }
-    for block in _blocks(a, b):
-        for ball in balls:
-            radius = radii[ball.side][:, ball.k - 1]
-            reach = radius[block.start : block.stop, None] if ball.side == "a" else radius[None, :]
-            scaled = reach * block.scale
+class _Count:
+    """Answers `Ball`."""
 
-            def edge(lower: Bound, upper: Bound, at: Float64 = scaled) -> NDArray[np.bool_]:
-                return np.asarray((lower <= at) & (upper >= at))
+    def __init__(self, a: Sample, b: Sample, ask: Ball) -> None:
+        self.a, self.b, self.inclusive = a, b, ask.inclusive
+        self.axis = "ab".index(ask.side)
+        self.radii = radii((a, b)[self.axis], ask.k, ask.clipped)
+        self.counts = Counts(np.zeros(len(a), dtype=np.intp), np.zeros(len(b), dtype=np.intp))
 
-            upper, left = block.screen(edge, 0)
-            inside = np.asarray(upper < scaled)
-            rows, columns = np.nonzero(left)
-            exact = squared_distances(a, b, rows + block.start, columns)
-            at = np.broadcast_to(reach, inside.shape)[rows, columns]
-            inside[rows, columns] = exact <= at if ball.inclusive else exact < at
-            found[ball].rows[block.start : block.stop] += inside.sum(axis=1)
-            found[ball].columns[:] += inside.sum(axis=0)
-    return found
+    def take(self, block: Block) -> None:
+        radius = self.radii[(block.i, block.j)[self.axis]]
 
+        def attempt() -> tuple[int, tuple[Indices, Indices, Float64, NDArray[np.bool_]]]:
+            rows, columns = block.within(radius * block.scale, self.axis)
+            upper = block.bounds(rows, columns)[1]
+            at = radius[(rows, columns)[self.axis]]
+            left = upper >= at * block.scale
+            return int(np.count_nonzero(left)), (rows, columns, at, left)
 
-class _Screen:
-    """Bounds on all squared distances (times `scale`) between two samples, by matrix products."""
+        rows, columns, at, left = _settled(block, attempt, screens.OPEN * block.size)
+        i, j = rows[left] + block.i.start, columns[left] + block.j.start
+        exact = squared_distances(self.a, self.b, i, j)
+        inside = ~left
+        inside[left] = exact <= at[left] if self.inclusive else exact < at[left]
+        for counts, hits, part in (
+            (self.counts.rows, rows, block.i),
+            (self.counts.columns, columns, block.j),
+        ):
+            counts[part] += np.bincount(hits[inside], minlength=part.stop - part.start)
 
-    def __init__(self, a: Sample, b: Sample | None, dtype: DTypeLike) -> None:
-        other = a if b is None else b
-        centre = a.mean if b is None else (a.mean + b.mean) / 2
-        extremes = [end - centre for s in (a, other) for end in (s.rows.min(0), s.rows.max(0))]
-        largest = float(np.abs(extremes).max())
-        # A power of two scales without rounding; the limits keep its square finite.
-        exponent = int(np.clip(-np.frexp(largest * a.dim**0.5)[1], -500, 500))
-        self.scale = 2.0 ** (2 * exponent)
-        self.left, self.left_norm = _scaled(a, centre, 2.0**exponent, dtype)
-        self.right, norm = self.left, self.left_norm
-        if b is not None:
-            self.right, norm = _scaled(b, centre, 2.0**exponent, dtype)
-        self.right_norm = norm.T
-        # Worst case of a dot product of d terms, of rounding to `dtype`, and of the exact sum.
-        unit, d = float(np.finfo(dtype).eps) / 2, a.dim
-        self.relative = 1.1 * ((d + 32) * unit + (2 * d + 16) * 2.0**-53)
-        self.absolute = d * (float(np.finfo(dtype).tiny) * 2 + 2.0**-1070 * self.scale)
-
-    def bounds(self, start: int, stop: int) -> tuple[Bound, Bound]:
-        norms = self.left_norm[start:stop] + self.right_norm
-        middle = norms - 2 * (self.left[start:stop] @ self.right.T)
-        norms *= self.relative
-        norms += self.absolute
-        return middle - norms, middle + norms
+    def found(self) -> Counts:
+        return self.counts
 
 
-def _scaled(
-    sample: Sample, centre: Float64, factor: float, dtype: DTypeLike
-) -> tuple[Bound, Bound]:
-    """Rows and their squared norms (as a column) about `centre`, times `factor`."""
-    rows = sample.rows - centre
-    rows *= factor
-    norms = np.einsum("ij,ij->i", rows, rows)[:, None]
-    return rows.astype(dtype, copy=False), norms.astype(dtype, copy=False)
+class _Realism:
+    """Answers `Realism`."""
 
+    def __init__(self, a: Sample, b: Sample, ask: Realism) -> None:
+        self.axis = "ab".index(ask.side)
+        self.owner, self.other = (a, b) if self.axis == 0 else (b, a)
+        self.squared = radii(self.owner, ask.k)
+        self.chosen = smaller_half(self.squared)
+        self.reach = np.full(len(self.other), np.inf)
+        self.parts: list[tuple[Indices, Indices, Float64]] = []
 
-class _Block:
-    """Some rows against all columns, screened as precisely as the question needs."""
+    def take(self, block: Block) -> None:
+        mine, others = (block.i, block.j) if self.axis == 0 else (block.j, block.i)
+        inside = (self.chosen >= mine.start) & (self.chosen < mine.stop)
+        balls = self.chosen[inside] - mine.start
+        if not balls.size:
+            return
+        squared = self.squared[balls + mine.start] * block.scale
 
-    def __init__(self, screens: Sequence[Callable[[], _Screen]], start: int, stop: int, own: bool):
-        self.start, self.stop, self.own = start, stop, own
-        self._screens = screens
-        self._bounds: list[tuple[Bound, Bound]] = []
-        self.scale = screens[0]().scale
+        def attempt() -> tuple[int, tuple[Indices, Indices, Float64]]:
+            gap = block.gap[balls] if self.axis == 0 else block.gap[:, balls].T
+            if squared.min() < 1e-20:
+                gap = gap.astype(np.float64)
+            fixed = block.row[balls][:, None] if self.axis == 0 else block.row[None, :]
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                # Ratios to rounding; a ball of no radius gives NaN for what coincides with it.
+                ratio = gap + fixed.astype(gap.dtype)
+                ratio *= (1 / squared).astype(gap.dtype)[:, None]
+            best = np.argmin(ratio, axis=0)
+            at = np.arange(len(best))
+            self._lower(self._of(block, balls[best], at)[1], squared[best], self.reach[others])
+            reach = self.reach[others] * (1 + 8 * np.finfo(gap.dtype).eps)
+            rows, columns = np.divmod(np.flatnonzero(~(ratio > rounded_up(reach, gap))), len(best))
+            lower = self._of(block, balls[rows], columns)[0]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                exact = np.nan_to_num(np.maximum(lower, 0) / squared[rows], nan=0.0, posinf=np.inf)
+            return len(rows), (rows, columns, exact)
 
-    def screen(
-        self, undecided: Callable[[Bound, Bound], NDArray[np.bool_]], k: int
-    ) -> tuple[Bound, NDArray[np.bool_]]:
-        """Upper bounds, and which pairs are `undecided` by the bounds."""
-        for level in range(len(self._screens)):
-            lower, upper = self._level(level)
-            left = undecided(lower, upper)
-            if np.count_nonzero(left) <= _OPEN * left.size + 2 * k * len(left):
-                break
-        return upper, left
+        rows, columns, lower = _settled(
+            block, attempt, screens.OPEN * block.size + 2 * block.shape[1 - self.axis]
+        )
+        self.parts.append((balls[rows] + mine.start, columns + others.start, lower))
 
-    def _level(self, level: int) -> tuple[Bound, Bound]:
-        if level == len(self._bounds):
-            lower, upper = self._screens[level]().bounds(self.start, self.stop)
-            if self.own:
-                rows = np.arange(len(lower))
-                lower[rows, rows + self.start] = upper[rows, rows + self.start] = np.inf
-            self._bounds.append((lower, upper))
-        return self._bounds[level]
+    def _of(self, block: Block, mine: Indices, others: Indices) -> tuple[Float64, Float64]:
+        """Bounds of pairs by the row of the owner and the row of the other side."""
+        return block.bounds(mine, others) if self.axis == 0 else block.bounds(others, mine)
 
+    @staticmethod
+    def _lower(upper: Float64, squared: Float64, reach: Float64) -> None:
+        """Bring `reach` down to the ratios of some pairs."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.nan_to_num(upper / squared, nan=np.inf, posinf=np.inf)
+        np.minimum(reach, ratio, out=reach)
 
-def _blocks(a: Sample, b: Sample | None) -> Iterator[_Block]:
-    columns = len(a if b is None else b)
-    fine = cache(lambda: _Screen(a, b, np.float64))
-    coarse = cache(lambda: _Screen(a, b, np.float32))
-    screens = [fine] if len(a) * columns <= SMALL else [coarse, fine]
-    step = max(1, BLOCK // columns)
-    for start in range(0, len(a), step):
-        yield _Block(screens, start, min(start + step, len(a)), own=b is None)
+    def found(self) -> Float64:
+        i, j, lower = (np.concatenate(p) for p in zip(*self.parts, strict=True))
+        kept = lower <= self.reach[j]
+        i, j = i[kept], j[kept]
+        squared = squared_distances(self.owner, self.other, i, j)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = squared / self.squared[i]
+        least = np.full(len(self.other), np.inf)
+        np.minimum.at(least, j, np.nan_to_num(ratio, nan=0.0, posinf=np.inf))
+        return least

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from nriqm_bench.metrics import Sample, neighbours_pass
+from nriqm_bench.metrics import Sample, neighbours_pass, screens
 from nriqm_bench.metrics.neighbours_pass import (
     Ball,
     all_nearest,
@@ -26,9 +26,9 @@ def table(a, b):
 @pytest.fixture(params=["float64", "float32", "float32 in small blocks"])
 def screen(request, monkeypatch):
     if request.param != "float64":
-        monkeypatch.setattr(neighbours_pass, "SMALL", 0)
+        monkeypatch.setattr(screens, "SMALL", 0)
     if request.param.endswith("blocks"):
-        monkeypatch.setattr(neighbours_pass, "BLOCK", 100)
+        monkeypatch.setattr(screens, "BLOCK", 100)
 
 
 CLOUDS = {
@@ -101,7 +101,7 @@ def test_any_rows_in_any_order(x, y, order):
 
 
 def test_the_coarse_screen_is_used_and_settles_most_pairs(monkeypatch):
-    monkeypatch.setattr(neighbours_pass, "SMALL", 0)
+    monkeypatch.setattr(screens, "SMALL", 0)
     r = np.random.default_rng(0)
     a, b = Sample(r.normal(size=(400, 64))), Sample(r.normal(size=(300, 64)))
     made, refined = [], []
@@ -123,7 +123,7 @@ def test_the_coarse_screen_is_used_and_settles_most_pairs(monkeypatch):
 
 
 def test_a_screen_that_leaves_much_open_is_refined(monkeypatch):
-    monkeypatch.setattr(neighbours_pass, "SMALL", 0)
+    monkeypatch.setattr(screens, "SMALL", 0)
     r = np.random.default_rng(0)
     x = r.normal(size=(60, 4)) + 1e7 * r.integers(0, 2, (60, 1))
     made = []
