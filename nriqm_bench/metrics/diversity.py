@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from nriqm_bench.metrics.metric import metric
-from nriqm_bench.metrics.sample import Float64, Sample
+from nriqm_bench.metrics.moments import Moments
+from nriqm_bench.metrics.sample import Float64, Sample, unit_rows
 
 
-@metric("vendi", higher_is_better=True, min_samples=1, needs_real=False)
-def vendi(real: Sample | None, fake: Sample, *, order: float = 1.0) -> float:
+@metric(
+    "vendi",
+    higher_is_better=True,
+    min_samples=1,
+    needs_real=False,
+    range=(1.0, math.inf),
+    invariant=("rotation", "scale", "length"),
+    sees=("modes",),
+    moments=True,
+)
+def vendi(real: Sample | Moments | None, fake: Sample | Moments, *, order: float = 1.0) -> float:
     """Effective number of different fake rows (Vendi score) under the cosine kernel.
 
     The exponential of the entropy of the eigenvalues p of K / n, where K holds the cosines of all
@@ -26,7 +40,10 @@ def vendi(real: Sample | None, fake: Sample, *, order: float = 1.0) -> float:
     they are orthogonal. Invariant under rotation and the order of rows, under the length of each
     row and under duplicating every row; not under translation. Noise can raise it.
 
-    Needs 1 row, and no row of zeros (it has no direction). Cost: ``n d min(n, d) + min(n, d)^3``.
+    Needs 1 row, and no row of zeros (it has no direction); takes ``Moments(unit=True)``. Cost:
+    ``n d min(n, d) + min(n, d)^3``.
+
+    Interval: blocks of rows left out.
 
     Source: Friedman and Dieng 2023 (arXiv 2210.02410), definition 3.1; orders: Pasarkar and Dieng
     2023 (arXiv 2310.12952).
@@ -44,21 +61,29 @@ def vendi(real: Sample | None, fake: Sample, *, order: float = 1.0) -> float:
     return float(np.exp(total / (1 - order)))
 
 
-def _eigenvalues(fake: Sample) -> Float64:
+def _eigenvalues(fake: Sample | Moments) -> Float64:
     """The eigenvalues of K / n above rounding: the rest would count in entropies of low order."""
+    if isinstance(fake, Moments):
+        return _above_rounding(_of_moments(fake), max(fake.shape))
     if "vendi" not in fake.own:
-        x = fake.array
-        length = np.abs(x).max(axis=1, keepdims=True)
-        if zeros := int(np.count_nonzero(length == 0)):
-            raise ValueError(
-                f"fake held {zeros} of {len(x)} rows of zeros, must have none: "
-                "the cosine kernel needs rows with a direction"
-            )
-        x = x / length
-        x /= np.sqrt(np.square(x).sum(axis=1, keepdims=True))
+        x = unit_rows(fake.array, "fake")
         gram = x @ x.T if len(x) <= x.shape[1] else x.T @ x
         p = np.linalg.eigvalsh(gram / len(x))
-        p = p[p > p.max() * max(x.shape) * np.finfo(np.float64).eps]
-        fake.own["vendi"] = p / p.sum()
+        fake.own["vendi"] = _above_rounding(p, max(x.shape))
     kept: Float64 = fake.own["vendi"]
     return kept
+
+
+def _above_rounding(p: NDArray[np.floating[Any]], size: int) -> Float64:
+    p = p[p > p.max() * size * np.finfo(np.float64).eps]
+    return np.asarray(p / p.sum())
+
+
+def _of_moments(fake: Moments) -> Float64:
+    """The second moment about 0 is the covariance plus the mean times itself."""
+    if not fake.unit:
+        raise ValueError("fake was Moments of rows of any length, must be Moments(unit=True)")
+    n = len(fake)
+    mean = fake.mean[None]
+    rows = np.concatenate([fake.factor * np.sqrt((n - 1) / n), mean]) if n > 1 else mean
+    return np.asarray(np.square(np.linalg.svd(rows, compute_uv=False)))

@@ -63,6 +63,8 @@ class Spread:
 
     def interval(self, value: float, level: float, ends: tuple[float, float]) -> tuple[float, ...]:
         """Lower and upper end about `value`, within the range `ends` of the metric."""
+        # An option may lift a limit (clip=False): the value itself is always in.
+        ends = (min(ends[0], value), max(ends[1], value))
         if self.sd is None:
             low, high = share_interval((value - ends[0]) / (ends[1] - ends[0]), self.n, level)
             return ends[0] + low * (ends[1] - ends[0]), ends[0] + high * (ends[1] - ends[0])

@@ -19,7 +19,7 @@ from nriqm_bench.metrics.pairs import (
     mmd_spread,
     self_similarity_gap,
 )
-from nriqm_bench.metrics.sample import Float64, Sample
+from nriqm_bench.metrics.sample import Float64, Sample, unit_rows
 
 Estimator = Literal["unbiased", "biased"]
 
@@ -251,28 +251,12 @@ _CMMD_SCALE = 1000.0
 def _cmmd_kernels(real: Sample, fake: Sample, bandwidth: float) -> Kernels:
     if not (isinstance(bandwidth, int | float) and 0 < bandwidth < math.inf):
         raise ValueError(f"bandwidth was {bandwidth!r}, must be a number > 0")
-    return _gaussian(unit_rows(real, "real"), unit_rows(fake, "fake"), float(bandwidth))
+    return _gaussian(_unit(real, "real"), _unit(fake, "fake"), float(bandwidth))
 
 
-def unit_rows(sample: Sample, name: str) -> Float64:
-    """The rows brought to length 1; kept with the sample.
-
-    Raises
-    ------
-    ValueError
-        For a row of zeros, which has no direction.
-    """
+def _unit(sample: Sample, name: str) -> Float64:
     if "unit rows" not in sample.own:
-        x = sample.array
-        largest = np.abs(x).max(axis=1, keepdims=True)
-        if zeros := int(np.count_nonzero(largest == 0)):
-            raise ValueError(
-                f"{name} held {zeros} of {len(x)} rows of zeros, must have none: a row of zeros "
-                "has no direction"
-            )
-        x = x / largest
-        x /= np.sqrt(np.square(x).sum(axis=1, keepdims=True))
-        sample.own["unit rows"] = x
+        sample.own["unit rows"] = unit_rows(sample.array, name)
     kept: Float64 = sample.own["unit rows"]
     return kept
 

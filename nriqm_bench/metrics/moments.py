@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nriqm_bench.metrics.sample import Float64, as_rows, triangle
+from nriqm_bench.metrics.sample import Float64, as_rows, triangle, unit_rows
 
 
 class Moments:
@@ -23,6 +23,8 @@ class Moments:
     ----------
     name
         What an error message calls the rows.
+    unit
+        Whether each row is brought to length 1 first, as the Vendi score needs it.
 
     Examples
     --------
@@ -43,7 +45,8 @@ class Moments:
     Source: Chan, Golub and LeVeque 1983, equation 2.1.
     """
 
-    def __init__(self, name: str = "features") -> None:
+    def __init__(self, name: str = "features", *, unit: bool = False) -> None:
+        self.unit = unit
         self._name = name
         self._n = 0
         self._origin: Float64 | None = None
@@ -90,6 +93,8 @@ class Moments:
             )
         if not len(batch):
             return
+        if self.unit:
+            batch = unit_rows(batch, self._name)
         if self._origin is None:
             self._origin = np.asarray(batch.mean(0, dtype=np.float64), dtype=np.float64)
             self._offset = np.zeros(batch.shape[1])
@@ -105,8 +110,10 @@ class Moments:
         Raises
         ------
         ValueError
-            When the numbers of columns differ.
+            When the numbers of columns differ, or only one of the two has rows of unit length.
         """
+        if self.unit != other.unit:
+            raise ValueError(f"other had unit={other.unit}, must have unit={self.unit}")
         if not len(other):
             return
         if self._origin is not None and other.dim != self.dim:

@@ -256,7 +256,9 @@ def share(real: Any, fake: Any, train: Any, asked: Mapping[str, Mapping[str, Any
     """
     if not (isinstance(real, Sample) and isinstance(fake, Sample) and real.dim == fake.dim):
         return
-    asks: list[Any] = []
+    from nriqm_bench.metrics.clipped import clipped_balls
+
+    asks: list[Any] = clipped_balls(real, asked)
     for name, own in _FAMILY.items():
         if name not in asked:
             continue

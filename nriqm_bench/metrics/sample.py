@@ -17,6 +17,9 @@ Indices = NDArray[np.intp]
 # A cubic kernel of two such rows still fits a float64; nothing that is a feature comes near.
 _LARGEST = 1e50
 
+# From this many columns on, a QR decomposition takes long enough to look for a faster way.
+_WIDE = 256
+
 
 class Sample:
     """A set of feature rows; what is computed from it is kept and shared between metrics.
@@ -144,22 +147,42 @@ def as_numpy(value: Any) -> NDArray[Any]:
 def triangle(rows: Float64) -> Float64:
     """A matrix of at most d rows with the same ``X'X`` as the ``(n, d)`` rows.
 
-    For n > d the Cholesky factor of ``X'X`` where that is well conditioned (reciprocal condition
-    number above 1e-10), and else the triangle of a QR decomposition, which is three times as slow
-    but keeps the digits of small eigenvalues.
+    For n > d the triangle of a QR decomposition, which keeps the digits of small eigenvalues. Of
+    many columns the Cholesky factor of ``X'X`` instead, three times as fast, where that is well
+    conditioned (reciprocal condition number above 1e-10).
     """
-    from scipy.linalg import lapack
-
     n, d = rows.shape
     if n <= d:
         return rows
-    gram = rows.T @ rows
-    upper, failed = lapack.dpotrf(gram, lower=0, clean=1)
-    if not failed:
-        condition, _ = lapack.dpocon(upper, float(np.abs(gram).sum(axis=0).max()))
-        if condition > 1e-10:
-            return np.asarray(upper, dtype=np.float64)
+    if d >= _WIDE:
+        from scipy.linalg import lapack
+
+        gram = rows.T @ rows
+        upper, failed = lapack.dpotrf(gram, lower=0, clean=1)
+        if not failed:
+            condition, _ = lapack.dpocon(upper, float(np.abs(gram).sum(axis=0).max()))
+            if condition > 1e-10:
+                return np.asarray(upper, dtype=np.float64)
     return np.asarray(np.linalg.qr(rows, mode="r"), dtype=np.float64)
+
+
+def unit_rows(rows: NDArray[Any], name: str) -> Float64:
+    """The rows brought to length 1, in float64.
+
+    Raises
+    ------
+    ValueError
+        For a row of zeros, which has no direction.
+    """
+    largest = np.abs(rows).max(axis=1, keepdims=True).astype(np.float64)
+    if zeros := int(np.count_nonzero(largest == 0)):
+        raise ValueError(
+            f"{name} held {zeros} of {len(rows)} rows of zeros, must have none: a row of zeros "
+            "has no direction"
+        )
+    found = rows / largest
+    found /= np.sqrt(np.square(found).sum(axis=1, keepdims=True))
+    return np.asarray(found, dtype=np.float64)
 
 
 def as_rows(value: Any, name: str) -> NDArray[np.floating[Any]]:
