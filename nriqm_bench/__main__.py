@@ -1,4 +1,4 @@
-"""``python -m nriqm_bench``: list what there is, render a run again, compare two runs."""
+"""``python -m nriqm_bench``: list what there is, try metrics, report and compare runs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from nriqm_bench.testing.command import add_arguments
+
 KINDS = ("metrics", "extractors", "perturbations", "datasets", "generators", "cases")
 _FORMS = {"json": ".json", "md": ".md", "html": ".html", "csv": ".csv"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code is 0, 1 for a regression and 2 for a wrong call."""
+    """Run a command; the exit code is 0, 1 for a failure or a regression and 2 for a wrong call."""
     parser = _parser()
     asked = parser.parse_args(argv)
     try:
@@ -54,6 +56,14 @@ def _list(asked: argparse.Namespace) -> int:
         for name, told in things.items():
             sys.stdout.write(f"  {name:{width}}  {told}\n")
     return 0
+
+
+def _check(asked: argparse.Namespace) -> int:
+    from nriqm_bench.testing.command import run
+
+    lines, ok = run(asked)
+    sys.stdout.write("\n".join(lines) + "\n")
+    return int(not ok)
 
 
 def _report(asked: argparse.Namespace) -> int:
@@ -98,6 +108,9 @@ def _parser() -> argparse.ArgumentParser:
     listed.add_argument("kind", nargs="?", choices=KINDS)
     listed.add_argument("--json", action="store_true", help="for programs")
     listed.set_defaults(run=_list)
+    check = commands.add_parser("check", help="run the checks of a metric; exit 1 when one fails")
+    add_arguments(check)
+    check.set_defaults(run=_check)
     report = commands.add_parser("report", help="render a run again")
     report.add_argument("run_file", type=Path, metavar="RUN.json")
     report.add_argument("--to", choices=[*_FORMS, "terminal"], default="terminal")

@@ -15,7 +15,7 @@ import nriqm_bench
 
 HEAVY = ("torch", "numpy", "scipy", "monai", "nibabel", "nilearn", "matplotlib")
 ROOT = Path(nriqm_bench.__file__).parents[1]
-ROOMS = ("datasets", "extractors", "generators", "metrics", "perturbations", "reporting")
+ROOMS = ("datasets", "extractors", "generators", "metrics", "perturbations", "reporting", "testing")
 
 
 def python(script, cwd, *path):
