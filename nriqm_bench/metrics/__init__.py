@@ -10,8 +10,8 @@ from nriqm_bench.registry import Registry
 
 if TYPE_CHECKING:
     from nriqm_bench.metrics.adapters import as_metric as as_metric
+    from nriqm_bench.metrics.copies import nearest_pairs as nearest_pairs
     from nriqm_bench.metrics.estimate import Estimate as Estimate
-    from nriqm_bench.metrics.memorisation import nearest_pairs as nearest_pairs
     from nriqm_bench.metrics.metric import Metric as Metric
     from nriqm_bench.metrics.metric import Needs
     from nriqm_bench.metrics.metric import evaluate as evaluate
@@ -26,7 +26,7 @@ _LAZY = {
     "Sample": "sample",
     "as_metric": "adapters",
     "evaluate": "metric",
-    "nearest_pairs": "memorisation",
+    "nearest_pairs": "copies",
 }
 _REGISTRY: Registry[Any] = Registry(
     "metric",

@@ -7,12 +7,32 @@ from typing import Any
 
 import numpy as np
 
+from nriqm_bench.metrics.estimate import Spread
+from nriqm_bench.metrics.frechet import fid
 from nriqm_bench.metrics.metric import metric
 from nriqm_bench.metrics.neighbours_pass import all_nearest, own_neighbours
-from nriqm_bench.metrics.sample import Sample, as_sample
+from nriqm_bench.metrics.sample import Float64, Sample, shuffled, unit_rows
+
+_UNMOVED = ("rotation", "translation", "scale")
+
+# Cosines held at once.
+_BLOCK = 1 << 21
 
 
-@metric("authpct", higher_is_better=True, needs_train=True, needs_real=False)
+def _share_of_fake(real: Sample | None, fake: Sample, **_: Any) -> Spread:
+    return Spread(len(fake))
+
+
+@metric(
+    "authpct",
+    higher_is_better=True,
+    needs_train=True,
+    needs_real=False,
+    range=(0.0, 100.0),
+    invariant=_UNMOVED,
+    sees=("copies",),
+    spread=_share_of_fake,
+)
 def authpct(real: Sample | None, fake: Sample, *, train: Sample) -> float:
     """Percentage of authentic fake rows.
 
@@ -36,7 +56,20 @@ def authpct(real: Sample | None, fake: Sample, *, train: Sample) -> float:
     return 100 * int(np.count_nonzero(squared > isolation)) / len(fake)
 
 
-@metric("train-share", higher_is_better=False, needs_train=True)
+def _expected_share(real: Sample, fake: Sample, *, train: Sample, corrected: bool = False) -> float:
+    return 0.5 if corrected else len(train) / (len(train) + len(real))
+
+
+@metric(
+    "train-share",
+    higher_is_better=False,
+    needs_train=True,
+    range=(0.0, 1.0),
+    invariant=_UNMOVED,
+    sees=("copies",),
+    spread=_share_of_fake,
+    floor=_expected_share,
+)
 def train_share(real: Sample, fake: Sample, *, train: Sample, corrected: bool = False) -> float:
     """Share of fake rows whose nearest training row is nearer than their nearest real row.
 
@@ -67,69 +100,149 @@ def train_share(real: Sample, fake: Sample, *, train: Sample, corrected: bool = 
     return share * n / (share * n + (1 - share) * t)
 
 
-def nearest_pairs(fake: Any, train: Any, real: Any = None, k: int = 10) -> list[dict[str, Any]]:
-    """The fake rows that look most like copies, with the training rows they look like.
+def _no_difference(real: Sample, fake: Sample, **_: Any) -> float:
+    return 0.0
+
+
+@metric(
+    "ct",
+    higher_is_better=True,
+    min_samples=2,
+    needs_train=True,
+    invariant=_UNMOVED,
+    sees=("copies",),
+    floor=_no_difference,
+)
+def ct(
+    real: Sample,
+    fake: Sample,
+    *,
+    train: Sample,
+    cells: int = 1,
+    tau: float | None = None,
+    continuity: bool = True,
+    rng: np.random.Generator | None = None,
+) -> float:
+    """Data-copying statistic C_T: are fake rows nearer to training rows than real rows are?
+
+    The distances of fake rows to their nearest training rows are compared with those of the
+    held-out real rows by the Mann-Whitney statistic U (how often a fake row is farther away, ties
+    counted one half), as a z-score: ``(U - n m / 2) / sqrt(n m (n + m + 1) / 12)``.
 
     Parameters
     ----------
-    fake, train, real
-        ``(m, d)``, ``(t, d)`` and ``(n, d)`` arrays or `Sample`s; `real` is held out from training.
-    k
-        How many pairs; all of them when there are fewer fake rows.
+    cells
+        In how many cells space is cut, by k-means of the training rows; the value is the mean of
+        the cells' z-scores by their share of real rows. 1 is the global test of the paper; its
+        experiments, and later ones with 3 cells, look for copying that is confined to a region.
+    tau
+        Cells with at most this share of the fake rows are left out; by default 20 rows.
+    continuity
+        Whether .5 is added to U, as the authors' code does.
+    rng
+        For k-means; None takes the same start at each call.
 
-    Returns
-    -------
-    list of dict
-        ``fake`` and ``train`` (row numbers), ``train_distance``, ``real`` and ``real_distance``
-        (the nearest real row) and ``ratio``, train over real distance: the smallest first, ties by
-        distance and row number. A row that coincides with both has ratio 1; one that coincides
-        with a real row only is no copy of a training row and is left out. Without `real` the last
-        three are None and the smallest distances come first.
+    Direction: higher is better. Range: any number; 0 expected without copying, far below 0 (about
+    -3 for one cell) when rows are copied, far above 0 when they are far from all training rows.
+    Grows with the root of n. Invariant under a common rotation, translation or scale and the order
+    of rows (with cells, but for the outcome of k-means).
 
-    Raises
-    ------
-    ValueError
-        For arrays that are not ``(n, d)`` of the same d, empty ones, NaN, or ``k < 1``.
+    Needs 2 rows each. Cost: ``(n + m) t d``, shared with the other metrics of memorisation.
+
+    Interval: blocks of rows left out. Floor: 0.
+
+    Source: Meehan, Chaudhuri and Dasgupta 2020 (arXiv 2004.05675), sections 3.1 and 3.2; 3 cells:
+    Stein et al. 2023 (arXiv 2306.04675).
     """
-    if not isinstance(k, int) or k < 1:
-        raise ValueError(f"k was {k!r}, must be a whole number >= 1")
-    samples = {"fake": as_sample(fake, "fake"), "train": as_sample(train, "train")}
-    if real is not None:
-        samples["real"] = as_sample(real, "real")
-    for name, sample in samples.items():
-        if len(sample) == 0:
-            raise ValueError(f"{name} had 0 rows, must have at least 1")
-        if sample.dim != samples["fake"].dim:
-            raise ValueError(
-                f"{name} had shape {sample.shape}, must be (n, {samples['fake'].dim}) like fake"
-            )
-    to_train, train_row = _nearest_row(samples["fake"], samples["train"])
-    if real is None:
-        order = np.argsort(to_train, kind="stable")[:k]
-        nothing = {"real": None, "real_distance": None, "ratio": None}
-        return [
-            {"fake": int(i), "train": int(train_row[i]), "train_distance": float(to_train[i])}
-            | nothing
-            for i in order
-        ]
-    to_real, real_row = _nearest_row(samples["fake"], samples["real"])
-    ratio = np.where(to_train == to_real, 1.0, np.inf)
-    np.divide(to_train, to_real, out=ratio, where=to_real > 0)
-    order = np.lexsort((np.arange(len(ratio)), to_train, ratio))[:k]
-    return [
-        {
-            "fake": int(i),
-            "train": int(train_row[i]),
-            "train_distance": float(to_train[i]),
-            "real": int(real_row[i]),
-            "real_distance": float(to_real[i]),
-            "ratio": float(ratio[i]),
-        }
-        for i in order
-        if math.isfinite(ratio[i])
-    ]
+    if not isinstance(cells, int) or not 1 <= cells <= len(train):
+        raise ValueError(f"cells was {cells!r}, must be between 1 and the {len(train)} train rows")
+    of_fake, of_real = all_nearest(fake, train)[0], all_nearest(real, train)[0]
+    if cells == 1:
+        return _mann_whitney(of_fake, of_real, continuity)
+    from scipy.cluster.vq import kmeans2, vq
+
+    order = shuffled(train)
+    centres, _ = kmeans2(
+        train.array[order], cells, minit="++", rng=np.random.default_rng(0) if rng is None else rng
+    )
+    cell_of_fake, cell_of_real = vq(fake.array, centres)[0], vq(real.array, centres)[0]
+    least = 20 / len(fake) if tau is None else tau
+    total, weight = [], 0
+    for cell in range(cells):
+        mine, theirs = of_fake[cell_of_fake == cell], of_real[cell_of_real == cell]
+        if len(mine) <= least * len(fake) or not len(theirs):
+            continue
+        total.append(len(theirs) * _mann_whitney(mine, theirs, continuity))
+        weight += len(theirs)
+    if not weight:
+        raise ValueError(
+            f"fake had no more than {least:.3g} of its rows in each of {cells} cells, must have "
+            "more in one: take fewer cells, or a smaller tau"
+        )
+    return math.fsum(total) / weight
 
 
-def _nearest_row(a: Sample, b: Sample) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    squared, i, j = all_nearest(a, b)
-    return np.sqrt(squared), j[np.searchsorted(i, np.arange(len(a)))]
+def _mann_whitney(a: Float64, b: Float64, continuity: bool) -> float:
+    """How often `a` is larger than `b`, as a z-score."""
+    from scipy.stats import rankdata
+
+    m, n = len(a), len(b)
+    u = float(rankdata(np.concatenate([a, b]))[:m].sum()) - m * (m + 1) / 2
+    return (u - n * m / 2 + 0.5 * continuity) / math.sqrt(n * m * (n + m + 1) / 12)
+
+
+@metric(
+    "mifid",
+    higher_is_better=False,
+    min_samples=2,
+    needs_train=True,
+    range=(0.0, math.inf),
+    invariant=("rotation",),
+    sees=("shift", "spread", "modes", "copies"),
+)
+def mifid(real: Sample, fake: Sample, *, train: Sample, threshold: float = 0.1) -> float:
+    """FID over the distance from memorisation (MiFID).
+
+    The distance of a fake row is the least ``1 - |cos|`` to a training row; when its mean over fake
+    rows is below `threshold`, FID is divided by that mean, else it stays.
+
+    Parameters
+    ----------
+    threshold
+        Below what mean distance rows count as memorised (published: .1; torchmetrics too). It
+        depends on the features: compare with what held-out real rows have.
+
+    Direction: lower is better. Range: [0, inf]; inf for a full copy of training rows, *also* when
+    its FID is 0 (some code gives it the best value, 0). Invariant under a common rotation and the
+    order of rows; not under translation.
+
+    Needs 2 rows each, none of zeros. Cost: that of FID and ``m t d``.
+
+    Interval: blocks of rows left out.
+
+    Source: Bai et al. 2021 (arXiv 2106.03062), section 3.
+    """
+    if not (isinstance(threshold, int | float) and threshold > 0):
+        raise ValueError(f"threshold was {threshold!r}, must be a number > 0")
+    value = float(fid.function(real, fake))
+    distance = _cosine_distance(fake, train)
+    if distance >= threshold:
+        return value
+    return value / distance if distance > 0 else math.inf
+
+
+def _cosine_distance(fake: Sample, train: Sample) -> float:
+    x, y = unit_rows(fake.array, "fake"), unit_rows(train.array, "train")
+    step = max(1, _BLOCK // len(y))
+    least = []
+    for start in range(0, len(x), step):
+        rows = x[start : start + step]
+        cosines = rows @ y.T
+        nearest = np.abs(cosines).argmax(axis=1)
+        # 1 - |cos| of two rows of length 1, without cancelling: half the squared gap.
+        sign = np.sign(cosines[np.arange(len(rows)), nearest])[:, None]
+        least.append(np.square(rows - sign * y[nearest]).sum(axis=1) / 2)
+    found = np.concatenate(least)
+    # Copies are copies, though two lengths are rounded apart.
+    found[found < 1e-30] = 0
+    return float(found.mean())
