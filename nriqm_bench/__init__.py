@@ -19,6 +19,8 @@ _MODULES = (
     "metrics",
     "perturbations",
     "reporting",
+    "sanity",
+    "testing",
 )
 _NAMES = {
     "ImageSet": "nriqm_bench.images",
@@ -55,6 +57,12 @@ if TYPE_CHECKING:
     )
     from nriqm_bench import (
         reporting as reporting,
+    )
+    from nriqm_bench import (
+        sanity as sanity,
+    )
+    from nriqm_bench import (
+        testing as testing,
     )
     from nriqm_bench.cases import Case as Case
     from nriqm_bench.evidence import Curve as Curve

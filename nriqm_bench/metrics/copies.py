@@ -64,16 +64,27 @@ def copy_rate(real: Sample, fake: Sample, *, train: Sample, quantile: float = 0.
     """
     if not (isinstance(quantile, int | float) and 0 < quantile < 1):
         raise ValueError(f"quantile was {quantile!r}, must be a number between 0 and 1")
-    own = own_neighbours(real, 1).squared[:, 0]
-    honest = _ratio(all_nearest(real, train)[0], own)
-    limit = np.partition(honest, _rank(len(real), quantile) - 1)[_rank(len(real), quantile) - 1]
+    # Of equal real rows one counts: a row and its double say nothing of how far others are.
+    single = _distinct(real)
+    honest = _ratio(all_nearest(single, train)[0], own_neighbours(single, 1).squared[:, 0])
+    rank = _rank(len(single), quantile)
+    limit = np.partition(honest, rank - 1)[rank - 1]
     if limit == 0:
         raise ValueError(
-            f"real held {int((honest == 0).sum())} of {len(real)} rows that coincide with training "
-            "rows, must be held out from training"
+            f"real held {int((honest == 0).sum())} of {len(single)} rows that coincide with "
+            "training rows, must be held out from training"
         )
     found = _ratio(all_nearest(fake, train)[0], all_nearest(fake, real)[0])
     return float((found < limit).mean())
+
+
+def _distinct(real: Sample) -> Sample:
+    if own_neighbours(real, 1).squared.all():
+        return real
+    rows = np.sort(np.unique(real.rows, axis=0, return_index=True)[1])
+    if len(rows) < 2:
+        raise ValueError(f"real had {len(real)} equal rows, must have different ones")
+    return real.take(rows)
 
 
 def _ratio(to_train: Float64, to_real: Float64) -> Float64:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nriqm_bench.metrics.estimate import Spread
 from nriqm_bench.metrics.metric import metric
 from nriqm_bench.metrics.pairs import SquaredDistances
-from nriqm_bench.metrics.sample import Float64, Sample, shuffled
+from nriqm_bench.metrics.sample import Float64, Sample
 
 Scale = Literal["fls", "fld"]
 
@@ -68,8 +69,10 @@ def fls(real: Sample, fake: Sample, *, train: Sample, scale: Scale = "fls") -> f
         raise ValueError(f"scale was {scale!r}, must be 'fls' or 'fld'")
     x, y, t = _standardised(real, fake, train)
     nll = _mean_nll(x, y, _variances(y, t))
-    order = shuffled(train)
-    first, second = t[order[: len(t) // 2]], t[order[len(t) // 2 :]]
+    # Equal training rows in both halves would be copies of each other.
+    t = np.unique(t, axis=0)
+    order = _from_centre(t)
+    first, second = t[order[::2]], t[order[1::2]]
     difference = (nll - _mean_nll(x, first, _variances(first, second))) / x.shape[1]
     if scale == "fld":
         return float(-100 * difference)
@@ -111,7 +114,7 @@ def fls_overfit(real: Sample, fake: Sample, *, train: Sample) -> float:
     x, y, t = _standardised(real, fake, train)
     log_variances = _variances(y, t)
     size = min(len(x), len(t))
-    x, t = x[shuffled(real)[:size]], t[shuffled(train)[:size]]
+    x, t = _every(x, size), _every(t, size)
     gap = _summed(t, y, log_variances) - _summed(x, y, log_variances)
     return float(100 * ((gap > 0).mean() + (gap == 0).mean() / 2) - 50)
 
@@ -124,6 +127,22 @@ def _standardised(real: Sample, fake: Sample, train: Sample) -> tuple[Float64, F
         raise ValueError("real was constant in every column, must vary in one at least")
     x, y, t = ((s.array - real.mean)[:, kept] / sd[kept] for s in (real, fake, train))
     return x, y, t
+
+
+def _from_centre(rows: Float64) -> NDArray[np.intp]:
+    """Rows by their distance from the mean: every other one of it is half of them, of like spread.
+
+    It depends on the values alone, and a change that leaves the metric as it is leaves it too.
+    """
+    return np.argsort(np.square(rows - rows.mean(0)).sum(axis=1), kind="stable")
+
+
+def _every(rows: Float64, size: int) -> Float64:
+    """`size` of the rows, evenly from the centre outwards."""
+    if size == len(rows):
+        return rows
+    places = (np.arange(size) + 0.5) * len(rows) / size
+    return np.asarray(rows[_from_centre(rows)[places.astype(int)]])
 
 
 def _blocks(rows: Float64, centres: Float64) -> Callable[[], Iterator[Float64]]:

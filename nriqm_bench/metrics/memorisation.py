@@ -198,7 +198,7 @@ def _mann_whitney(a: Float64, b: Float64, continuity: bool) -> float:
     needs_train=True,
     range=(0.0, math.inf),
     invariant=("rotation",),
-    sees=("shift", "spread", "modes", "copies"),
+    sees=("copies",),
 )
 def mifid(real: Sample, fake: Sample, *, train: Sample, threshold: float = 0.1) -> float:
     """FID over the distance from memorisation (MiFID).
