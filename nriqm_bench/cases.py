@@ -89,7 +89,18 @@ class Case:
 
 
 _PAPER = "Deo et al. 2025 (arXiv 2505.07175); levels are ours"
-_COPY_METRICS = ("authpct", "train-share")
+_COPY_METRICS = (
+    "authpct",
+    "copy-rate",
+    "ct",
+    "fls",
+    "fls-overfit",
+    "memorisation-index",
+    "mifid",
+    "train-share",
+)
+_DIVERSITY_METRICS = ("clipped-coverage", "coverage", "recall", "vendi")
+_REALISM_METRICS = ("clipped-density", "density", "precision", "realism")
 _NOISE_AS_DIVERSITY = unspecified("noise can be read as diversity, so a rise is no fault")
 _NOT_ABOUT_COPIES = unspecified(
     "a memorisation metric judges copying; noise moves every sample away from training images"
@@ -106,7 +117,7 @@ _COARSE = tuple(
         "counts of neighbours are coarse: they do not order faint damage and stop at their end, so "
         "the rank over levels may miss .9 (Raisa et al. 2025, arXiv 2505.22450)",
     )
-    for metric in ("precision", "density", "coverage")
+    for metric in ("*precision", "*density", "*coverage", "realism")
 )
 
 
@@ -181,7 +192,12 @@ TRAINING_COPIES = Case(
     perturbation="training-copies",
     levels=(0.0, 0.05, 0.15, 0.3, 0.45, 1.0),
     quick=(0.0, 0.3, 1.0),
-    expect={**dict.fromkeys(_COPY_METRICS, degrades()), "*": _NOT_REWARDED},
+    expect={
+        **dict.fromkeys(_COPY_METRICS, degrades()),
+        # MiFID is FID until the mean distance falls below its threshold: it need not rise evenly.
+        "mifid": degrades(rank=-1.0),
+        "*": _NOT_REWARDED,
+    },
     blind=(
         BlindSpot(
             "*",
@@ -201,14 +217,13 @@ DUPLICATION = Case(
     levels=(0.0, 0.25, 0.5, 0.75, 0.9),
     quick=(0.0, 0.5, 0.9),
     expect={
-        "vendi": degrades(),
-        "coverage": degrades(),
-        "recall": degrades(),
+        **dict.fromkeys(_DIVERSITY_METRICS, degrades()),
         **dict.fromkeys(
             _COPY_METRICS, unspecified("repeats of one's own images are not copies of training")
         ),
-        "precision": unspecified("repeats do not make an image less realistic"),
-        "density": unspecified("repeats do not make an image less realistic"),
+        **dict.fromkeys(
+            _REALISM_METRICS, unspecified("repeats do not make an image less realistic")
+        ),
         "*": _NOT_REWARDED,
     },
     summary="images are replaced by repeats of other images of the same set",
@@ -222,11 +237,10 @@ MODE_DROP = Case(
     levels=(0.0, 0.25, 0.5, 0.75, 1.0),
     quick=(0.0, 0.5, 1.0),
     expect={
-        "coverage": degrades(),
-        "recall": degrades(),
-        "vendi": degrades(),
-        "precision": unspecified("the images that remain are as realistic as before"),
-        "density": unspecified("the images that remain are as realistic as before"),
+        **dict.fromkeys(_DIVERSITY_METRICS, degrades()),
+        **dict.fromkeys(
+            _REALISM_METRICS, unspecified("the images that remain are as realistic as before")
+        ),
         **dict.fromkeys(
             _COPY_METRICS, unspecified("the images that remain are no nearer to training")
         ),

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 PARTS = ("train", "reference", HELD_OUT)
 
+# Reports hold numbers: what is infinite (MiFID of a full copy) counts as this.
+INFINITE = 1e12
+
 # Copying is never judged in one space alone: pixels see through noise and blur, which network
 # features do not; network features see flips, which pixels do not.
 PIXELS = "pixels"
@@ -114,7 +117,7 @@ class Lab:
 
     @cached_property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics of this run: those that read features and match ``--nriqm-metric``."""
+        """The metrics of this run that match ``--nriqm-metric``; those of images are left out."""
         known = metrics.names()
         chosen = []
         for pattern in self.settings.metric:
@@ -122,13 +125,23 @@ class Lab:
             if not matched:
                 raise UnknownName(unknown("metric", pattern, known))
             chosen += matched
-        return tuple(n for n in dict.fromkeys(chosen) if metrics.get(n).needs == "features")
+        return tuple(n for n in dict.fromkeys(chosen) if metrics.get(n).needs != "images")
 
     def metrics_in(self, extractor: str) -> tuple[str, ...]:
-        """The metrics judged in one feature space: all where asked, else memorisation only."""
-        if extractor in self.settings.extractor:
-            return self.metrics
-        return tuple(name for name in self.metrics if metrics.get(name).needs_train)
+        """The metrics judged in one feature space: all that can read it, where it was asked for.
+
+        Where it was not, memorisation only.
+        """
+        name = extractor.partition(":")[0]
+        gives = getattr(extractors.get(name), "gives", "features")
+
+        def reads(metric: str) -> bool:
+            found = metrics.get(metric)
+            fits = not found.spaces or any(fnmatchcase(name, p) for p in found.spaces)
+            asked = extractor in self.settings.extractor or found.needs_train
+            return found.needs == gives and fits and asked
+
+        return tuple(metric for metric in self.metrics if reads(metric))
 
     def levels(self, case: Case) -> tuple[float, ...]:
         """The levels of `case` in this run."""
@@ -236,13 +249,14 @@ class Lab:
                     if level
                     else self.sample(source, extractor)
                 )
-                return metrics.evaluate(
+                values = metrics.evaluate(
                     names,
                     self.sample("reference", extractor),
                     fake,
                     train=self.sample("train", extractor),
                     rng=rng_for(self.settings.seed, "metric", *key),
                 )
+                return {name: _finite(value) for name, value in values.items()}
 
             self._scores[key] = self._cached(recipe, extractor, compute)
         return self._scores[key]
@@ -270,7 +284,7 @@ class Lab:
                         rng=rng_for(self.settings.seed, "floor", extractor, i),
                     )
                     for name, value in found.items():
-                        values[name].append(value)
+                        values[name].append(_finite(value))
                 return values
 
             found = self._cached(recipe, extractor, compute)
@@ -406,6 +420,10 @@ class Lab:
 
     def _show(self, items: Iterable[Any], description: str) -> Iterable[Any]:
         return items if self.progress is None else self.progress(items, description, SPLITS)
+
+
+def _finite(value: float) -> float:
+    return float(np.clip(value, -INFINITE, INFINITE))
 
 
 def rng_for(*axes: object) -> np.random.Generator:

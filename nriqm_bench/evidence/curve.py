@@ -108,9 +108,9 @@ class Curve:
         Read off `noise` by linear interpolation: the smallest sigma at which noise reaches as
         far, even where more noise falls back again; 0 when the last level does not worsen the
         metric, the largest sigma measured when it exceeds the whole noise curve, None when there
-        is no noise curve.
+        is no noise curve, or one that never worsens the metric by 3 floor SD: it measures nothing.
         """
-        if self.noise is None:
+        if self.noise is None or self.noise.detection_level is None:
             return None
         effect = (self.effect * self.floor.sd) / self.noise.floor.sd
         if effect <= 0:

@@ -98,6 +98,7 @@ def register(
     needs: Needs = "features",
     min_samples: int = 2,
     needs_train: bool = False,
+    **claims: Any,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
 
 
@@ -110,6 +111,7 @@ def register(
     needs: Needs = "features",
     min_samples: int = 2,
     needs_train: bool = False,
+    **claims: Any,
 ) -> Metric: ...
 
 
@@ -121,6 +123,7 @@ def register(
     needs: Needs = "features",
     min_samples: int = 2,
     needs_train: bool = False,
+    **claims: Any,
 ) -> Any:
     """Make a metric known under a new `name`: as a decorator, or with the metric as an argument.
 
@@ -140,6 +143,9 @@ def register(
         The fewest rows of each array for which the metric is defined.
     needs_train
         Whether a call must bring the training set.
+    **claims
+        What else it says of itself, as `Metric` has it: ``needs_real``, ``range``, ``invariant``,
+        ``symmetric``, ``sees``. The checks of `nriqm_bench.testing` hold it to that.
 
     Raises
     ------
@@ -170,6 +176,7 @@ def register(
             needs=needs,
             min_samples=min_samples,
             needs_train=needs_train,
+            **claims,
         )
         _REGISTRY.add(name, made)
         return made

@@ -23,6 +23,7 @@ def as_metric(
     needs: Needs = "features",
     min_samples: int = 2,
     needs_train: bool = False,
+    **claims: Any,
 ) -> Metric:
     """Make a `Metric` of anything that can be called as one.
 
@@ -46,8 +47,9 @@ def as_metric(
         What it is called; by default as the object is.
     higher_is_better
         The direction; read from the object's attribute of that name when it is left out.
-    needs, min_samples, needs_train
-        As `Metric` has them.
+    needs, min_samples, needs_train, **claims
+        As `Metric` has them: also ``needs_real``, ``range``, ``invariant``, ``symmetric`` and
+        ``sees``, which the checks of `nriqm_bench.testing` hold it to.
 
     Raises
     ------
@@ -84,6 +86,7 @@ def as_metric(
         needs=needs,
         min_samples=min_samples,
         needs_train=needs_train,
+        **claims,
     )
 
 

@@ -39,11 +39,11 @@ def _rate_floor(real: Sample, fake: Sample, *, train: Sample, quantile: float = 
 def copy_rate(real: Sample, fake: Sample, *, train: Sample, quantile: float = 0.01) -> float:
     """Share of fake rows that lie suspiciously near a training row.
 
-    Each row is judged by the ratio of its distance to the nearest training row to its distance to
-    the nearest real row; `real` must be held out from training. What ratio is suspicious is read
-    off the real rows, each against the training rows and the *other* real rows: a fake row is a
+    Each row is judged by the ratio of its distance to the nearest training row to that training
+    row's distance from its own nearest other training row (of several nearest, the most isolated).
+    What ratio is suspicious is read off the `real` rows, held out from training: a fake row is a
     copy when its ratio is below the r-th smallest of the n real ones, ``r = max(1, round(quantile
-    n))``.
+    n))``. Equal training rows count as one.
 
     Parameters
     ----------
@@ -54,37 +54,42 @@ def copy_rate(real: Sample, fake: Sample, *, train: Sample, quantile: float = 0.
     all rows are copies. Invariant under a common rotation, translation or scale and the order of
     rows.
 
-    Needs 2 rows each, and fewer real rows than r that coincide with training rows. Cost:
-    ``n^2 d + m (n + t) d + n t d``, shared.
+    Needs 2 rows each, two different training rows, and fewer than r real rows that coincide with
+    training rows. Cost: ``t^2 d + (n + m) t d``, shared.
 
     Interval: binomial. Floor: ``r / (n + 1)``.
 
-    Source: the ratio after the nearest-neighbour tests of Meehan et al. 2020 (arXiv 2004.05675) and
-    Carlini et al. 2023 (arXiv 2301.13188); its calibration by held-out rows is this package's.
+    Source: the ratio of authenticity, Alaa et al. 2022 (arXiv 2102.08921); its calibration by
+    held-out rows, so that false alarms have a known rate, is this package's.
     """
     if not (isinstance(quantile, int | float) and 0 < quantile < 1):
         raise ValueError(f"quantile was {quantile!r}, must be a number between 0 and 1")
-    # Of equal real rows one counts: a row and its double say nothing of how far others are.
-    single = _distinct(real)
-    honest = _ratio(all_nearest(single, train)[0], own_neighbours(single, 1).squared[:, 0])
-    rank = _rank(len(single), quantile)
+    single = _distinct(train)
+    honest, rank = _isolation_ratio(real, single), _rank(len(real), quantile)
     limit = np.partition(honest, rank - 1)[rank - 1]
     if limit == 0:
         raise ValueError(
-            f"real held {int((honest == 0).sum())} of {len(single)} rows that coincide with "
+            f"real held {int((honest == 0).sum())} of {len(real)} rows that coincide with "
             "training rows, must be held out from training"
         )
-    found = _ratio(all_nearest(fake, train)[0], all_nearest(fake, real)[0])
-    return float((found < limit).mean())
+    return float((_isolation_ratio(fake, single) < limit).mean())
 
 
-def _distinct(real: Sample) -> Sample:
-    if own_neighbours(real, 1).squared.all():
-        return real
-    rows = np.sort(np.unique(real.rows, axis=0, return_index=True)[1])
+def _distinct(train: Sample) -> Sample:
+    if own_neighbours(train, 1).squared.all():
+        return train
+    rows = np.sort(np.unique(train.rows, axis=0, return_index=True)[1])
     if len(rows) < 2:
-        raise ValueError(f"real had {len(real)} equal rows, must have different ones")
-    return real.take(rows)
+        raise ValueError(f"train had {len(train)} equal rows, must have different ones")
+    return train.take(rows)
+
+
+def _isolation_ratio(rows: Sample, train: Sample) -> Float64:
+    """Squared distance to the nearest training row over that row's from its own nearest."""
+    squared, i, j = all_nearest(rows, train)
+    isolation = np.zeros(len(rows))
+    np.maximum.at(isolation, i, own_neighbours(train, 1).squared[j, 0])
+    return np.asarray(squared / isolation)
 
 
 def _ratio(to_train: Float64, to_real: Float64) -> Float64:

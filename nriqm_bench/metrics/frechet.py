@@ -240,6 +240,7 @@ def _frd_floor(real: Sample, fake: Sample, **options: Any) -> float:
     min_samples=2,
     invariant=("translation", "scale"),
     sees=("shift", "spread", "modes"),
+    spaces=("radiomics*",),
     spread=_frd_spread,
     floor=_frd_floor,
 )

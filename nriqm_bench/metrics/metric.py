@@ -59,6 +59,8 @@ class Metric:
     sees
         What it must notice, of ``"shift"``, ``"spread"``, ``"modes"`` and ``"copies"`` (see
         `nriqm_bench.testing`); None where its author does not say.
+    spaces
+        Patterns of the extractors whose features it is made for; empty for any.
     spread
         ``(real, fake, ...) -> Spread``, called as `function` is: how uncertain the value is.
         Without it, blocks of rows are left out in turn.
@@ -82,6 +84,7 @@ class Metric:
     invariant: tuple[str, ...] = ()
     symmetric: bool = False
     sees: tuple[str, ...] | None = None
+    spaces: tuple[str, ...] = ()
     spread: Callable[..., Spread] | None = None
     floor: Callable[..., float | None] | None = None
 
@@ -320,6 +323,7 @@ def metric(
     invariant: tuple[str, ...] = (),
     symmetric: bool = False,
     sees: tuple[str, ...] = (),
+    spaces: tuple[str, ...] = (),
     spread: Callable[..., Spread] | None = None,
     floor: Callable[..., float | None] | None = None,
 ) -> Callable[[Callable[..., float]], Metric]:
@@ -345,6 +349,7 @@ def metric(
             invariant=invariant,
             symmetric=symmetric,
             sees=sees,
+            spaces=spaces,
             spread=spread,
             floor=floor,
         )

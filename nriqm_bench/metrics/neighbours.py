@@ -243,7 +243,7 @@ def realism_scores(real: Sample, fake: Sample, k: int = 3) -> Float64:
 # Which nearest rows the metrics of memorisation look for: of fake in train, of fake in real.
 _NEAREST = {
     "authpct": (True, False),
-    "copy-rate": (True, True),
+    "copy-rate": (True, False),
     "ct": (True, False),
     "train-share": (True, True),
 }
