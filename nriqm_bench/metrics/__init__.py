@@ -10,6 +10,7 @@ from nriqm_bench.registry import Registry
 
 if TYPE_CHECKING:
     from nriqm_bench.metrics.adapters import as_metric as as_metric
+    from nriqm_bench.metrics.adapters import passthrough as passthrough
     from nriqm_bench.metrics.copies import nearest_pairs as nearest_pairs
     from nriqm_bench.metrics.estimate import Estimate as Estimate
     from nriqm_bench.metrics.metric import Metric as Metric
@@ -27,6 +28,7 @@ _LAZY = {
     "as_metric": "adapters",
     "evaluate": "metric",
     "nearest_pairs": "copies",
+    "passthrough": "adapters",
 }
 _REGISTRY: Registry[Any] = Registry(
     "metric",
