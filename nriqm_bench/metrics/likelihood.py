@@ -17,7 +17,7 @@ from nriqm_bench.metrics.sample import Float64, Sample
 Scale = Literal["fls", "fld"]
 
 # Pairs whose distances are kept between iterations; beyond, they are computed again each time.
-_KEPT = 1 << 24
+_KEPT = 1 << 25
 _STEP = 1 << 20
 
 _ITERATIONS = 100
@@ -56,7 +56,7 @@ def fls(real: Sample, fake: Sample, *, train: Sample, scale: Scale = "fls") -> f
     column, and under the order of rows; not under rotation.
 
     Needs 4 rows each and a column that varies in `real`. Cost: ``m t d``, and up to 100 times
-    ``m t`` for the fit; beyond 16 million pairs distances are computed again in each iteration.
+    ``m t`` for the fit; beyond 33 million pairs (256 MB) distances are computed again each time.
 
     Interval: blocks of rows left out. No floor: about 100, but there are m fake centres and only
     half as many as training rows in the baseline.

@@ -1,4 +1,4 @@
-"""AuthPct, train share and nearest pairs, counted by hand and by brute force."""
+"""AuthPct, train share, C_T, MiFID and nearest pairs, counted by hand and by brute force."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from nriqm_bench import metrics
 
 authpct = metrics.get("authpct")
 train_share = metrics.get("train-share")
+ct = metrics.get("ct")
+mifid = metrics.get("mifid")
+fid = metrics.get("fid")
 
 
 def column(*values):
@@ -152,3 +155,130 @@ def test_nearest_pairs_of_rows_that_coincide():
 def test_nearest_pairs_says_what_is_wrong(arguments, message):
     with pytest.raises(ValueError, match=message):
         metrics.nearest_pairs(*arguments)
+
+
+def test_intervals_and_floors_of_shares():
+    train, fake = column(0, 1, 3, 6), column(0, 0.4, 2.1, 10)
+    found = authpct.estimate(None, fake, train=train)
+    assert (found.value, found.n, found.floor) == (25, 4, None)
+    # Wilson's interval of 1 in 4 at 95 %, in per cent.
+    assert (found.low, found.high) == pytest.approx((4.5587, 69.936), abs=1e-3)
+    real = column(2, 5)
+    assert train_share.estimate(real, fake, train=train).floor == 4 / 6
+    assert train_share.estimate(real, fake, train=train, corrected=True).floor == 0.5
+
+
+def pair_count(real, fake, train):
+    """How many pairs have the fake row farther from train, a tie counted one half."""
+    far = [min(np.linalg.norm(x - t) for t in train) for x in fake]
+    own = [min(np.linalg.norm(x - t) for t in train) for x in real]
+    return sum((f > r) + (f == r) / 2 for f in far for r in own)
+
+
+def z_score(real, fake, train, continuity=0.5):
+    n, m = len(real), len(fake)
+    u = pair_count(real, fake, train)
+    return (u - n * m / 2 + continuity) / np.sqrt(n * m * (n + m + 1) / 12)
+
+
+def test_ct_by_hand():
+    train = column(0, 100)
+    real, fake = column(1, 2), column(3, 96)
+    # Both fake rows are farther than both real rows: U = 4 of 4, less 2.
+    assert ct(real, fake, train=train, continuity=False) == pytest.approx(2 / np.sqrt(20 / 12))
+    assert ct(fake, real, train=train, continuity=False) == pytest.approx(-2 / np.sqrt(20 / 12))
+    assert ct(real, fake, train=train) == pytest.approx(2.5 / np.sqrt(20 / 12))
+    assert ct(real, real, train=train, continuity=False) == 0
+
+
+def test_ct_by_brute_force_with_ties():
+    r = np.random.default_rng(0)
+    real, fake, train = (r.integers(-4, 5, size=(n, 2)).astype(float) for n in (25, 18, 12))
+    assert ct(real, fake, train=train) == pytest.approx(z_score(real, fake, train))
+    from scipy.stats import mannwhitneyu, norm
+
+    far, own = ([min(np.linalg.norm(x - t) for t in train) for x in rows] for rows in (fake, real))
+    lower = mannwhitneyu(far, own, alternative="less", use_continuity=False, method="asymptotic")
+    found = ct(real, fake, train=train, ties=True, continuity=False)
+    assert found == pytest.approx(norm.ppf(lower.pvalue))
+
+
+def test_ct_within_cells():
+    r = np.random.default_rng(0)
+    centres = np.array([[0.0, 0], [100, 0], [0, 100]])
+
+    def around(*sizes):
+        return [c + r.normal(size=(n, 2)) for c, n in zip(centres, sizes, strict=True)]
+
+    real, fake, train = around(20, 30, 10), around(40, 25, 20), around(30, 30, 30)
+    fake[0] = np.repeat(train[0][:20], 2, axis=0)
+    value = ct(*map(np.concatenate, (real, fake)), train=np.concatenate(train), cells=3)
+    # 20 fake rows are no more than 20: the third cell does not count.
+    z = [z_score(real[i], fake[i], train[i]) for i in range(2)]
+    assert value == pytest.approx((20 * z[0] + 30 * z[1]) / 50)
+    assert z[0] < -5
+    z.append(z_score(real[2], fake[2], train[2]))
+    value = ct(*map(np.concatenate, (real, fake)), train=np.concatenate(train), cells=3, tau=0.1)
+    assert value == pytest.approx((20 * z[0] + 30 * z[1] + 10 * z[2]) / 60)
+
+
+def test_ct_without_copying_is_a_standard_score():
+    draws = [np.random.default_rng(seed).normal(size=(3, 40, 4)) for seed in range(200)]
+    found = [ct.estimate(real, fake, train=train) for real, fake, train in draws]
+    values = np.array([e.value for e in found])
+    assert abs(values.mean()) < 4 / np.sqrt(200)
+    assert 0.85 < values.std(ddof=1) < 1.15
+    assert 0.9 <= np.mean([e.low <= 0 <= e.high for e in found]) <= 0.99
+    assert found[0].floor == 0
+
+
+def test_ct_says_which_cells_are_wrong():
+    x = np.random.default_rng(0).normal(size=(10, 2))
+    for cells in (0, 11, 1.5):
+        with pytest.raises(ValueError, match=r"cells was .*, must be between 1 and the 10"):
+            ct(x, x, train=x, cells=cells)
+    with pytest.raises(ValueError, match=r"fake had no more than 2 of its rows in each of 2 cells"):
+        ct(x, x, train=x, cells=2)
+
+
+def turned(*degrees):
+    return np.array([[np.cos(a), np.sin(a)] for a in np.radians(degrees)])
+
+
+def test_mifid_divides_by_the_distance():
+    real, fake, train = turned(40, 60, 75), 3 * turned(1, 89), 2 * turned(0, 90)
+    distance = 1 - np.cos(np.radians(1))
+    value = fid(real, fake)
+    assert value > 0.5
+    assert mifid(real, fake, train=train) == pytest.approx(value / distance)
+    assert mifid(real, -fake, train=train) == pytest.approx(fid(real, -fake) / distance)
+    assert mifid(real, fake, train=train, threshold=1e-5) == value
+
+
+def test_mifid_of_a_full_copy_is_infinite_whatever_fid_is():
+    r = np.random.default_rng(0)
+    real, train = r.normal(size=(2, 30, 5))
+    assert mifid(real, train, train=train) == np.inf
+    assert mifid(real, 2 * train[::-1], train=train) == np.inf
+    assert mifid(train, train, train=train) == np.inf
+    assert mifid(real, real, train=train) == fid(real, real)
+
+
+def test_mifid_needs_directions():
+    x = column(1, 2, 3)
+    with pytest.raises(ValueError, match="train held 1 of 3 rows of zeros"):
+        mifid(x, x, train=column(0, 1, 2))
+    with pytest.raises(ValueError, match="fake held 1 of 3 rows of zeros"):
+        mifid(x, column(0, 1, 2), train=x)
+    with pytest.raises(ValueError, match="threshold was 0, must be a number > 0"):
+        mifid(x, x, train=x, threshold=0)
+
+
+def test_interval_and_floor_of_mifid_are_those_of_fid_beyond_the_threshold():
+    r = np.random.default_rng(0)
+    real, fake, train = r.normal(size=(3, 40, 30))
+    found, plain = mifid.estimate(real, fake, train=train), fid.estimate(real, fake)
+    assert (found.value, found.low, found.high) == (plain.value, plain.low, plain.high)
+    assert found.floor == plain.floor
+    copied = mifid.estimate(real, train, train=train)
+    assert copied.value == copied.low == copied.high == np.inf
