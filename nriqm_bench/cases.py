@@ -111,13 +111,19 @@ _SIGMAS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 _QUICK_SIGMAS = (0.0, 0.02, 0.05, 0.1, 0.2)
 
 
-_COARSE = tuple(
+_FAINT = (
     BlindSpot(
-        metric,
-        "counts of neighbours are coarse: they do not order faint damage and stop at their end, so "
-        "the rank over levels may miss .9 (Raisa et al. 2025, arXiv 2505.22450)",
-    )
-    for metric in ("*precision", "*density", "*coverage", "realism")
+        "inception-score",
+        "ImageNet's classes name no anatomy (Barratt and Sharma 2018, arXiv 1801.01973)",
+    ),
+    *(
+        BlindSpot(
+            metric,
+            "counts of neighbours are coarse: they do not order faint damage and stop at their "
+            "end, so the rank over levels may miss .9 (Raisa et al. 2025, arXiv 2505.22450)",
+        )
+        for metric in ("*precision", "*density", "*coverage", "realism")
+    ),
 )
 
 
@@ -137,7 +143,7 @@ GAUSSIAN_NOISE = Case(
     levels=_SIGMAS,
     quick=_QUICK_SIGMAS,
     expect=_fidelity_falls(),
-    blind=_COARSE,
+    blind=_FAINT,
     summary="white Gaussian noise is added to every image",
     source=_PAPER,
     evidence="P",
@@ -149,7 +155,7 @@ RICIAN_NOISE = Case(
     levels=_SIGMAS,
     quick=_QUICK_SIGMAS,
     expect=_fidelity_falls(),
-    blind=_COARSE,
+    blind=_FAINT,
     summary="the magnitude noise of MR images is added to every image",
     source=_PAPER,
     evidence="P",
@@ -162,7 +168,7 @@ BLUR = Case(
     quick=(0.0, 1.0, 2.0),
     expect=_fidelity_falls()
     | {"vendi": unspecified("blur removes texture, which diversity may or may not count")},
-    blind=_COARSE,
+    blind=_FAINT,
     summary="every image is smoothed by a Gaussian",
     source="our choice",
     evidence="O",

@@ -101,6 +101,8 @@ class Lab:
             known = extractors.names()
             if (name := spec.partition(":")[0]) not in known:
                 raise UnknownName(unknown("extractor", name, known))
+            # A missing package ends the run at once, not each case for itself.
+            getattr(extractors.get(name), "require", lambda: None)()
         _ = lab.metrics
         return lab
 

@@ -34,7 +34,9 @@ _REGISTRY: Registry[Callable[..., Extractor]] = Registry(
     _ROOM,
     {
         "efficientnet-lite0": f"{_ROOM}.efficientnet_lite0:EfficientNetLite0",
+        "imagenet-classes": f"{_ROOM}.efficientnet_lite0:ImageNetClasses",
         "pixels": f"{_ROOM}.pixels:Pixels",
+        "radiomics": f"{_ROOM}.radiomics:Radiomics",
         "torchscript": f"{_ROOM}.torchscript:TorchScript",
     },
 )
@@ -76,6 +78,6 @@ def open(spec: str, device: str = "cpu") -> Extractor:
     builder = get(name)
     if name == "torchscript" and not argument:
         raise ValueError("the extractor 'torchscript' needs a file: torchscript:PATH")
-    if name in ("efficientnet-lite0", "pixels") and colon:
+    if name in ("efficientnet-lite0", "imagenet-classes", "pixels", "radiomics") and colon:
         raise ValueError(f"the extractor {name!r} takes no argument; {argument!r} was given")
     return builder(argument, device=device) if colon else builder(device=device)

@@ -129,6 +129,23 @@ def _same(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
+class ImageNetClasses(EfficientNetLite0):
+    """1000 class probabilities of EfficientNet-Lite0, which the Inception score reads.
+
+    The classes are ImageNet's: they name no anatomy, and of medical images they say little.
+    """
+
+    name = "imagenet-classes"
+    dim = 1000
+    gives = "logits"
+
+    def __call__(self, images: Any) -> NDArray[np.float32]:
+        """``(N, C, *S)`` in [0, 1] to ``(N, 1000)`` float32 that sum to 1."""
+        logits = self.logits(images).astype(np.float64)
+        found = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(found / found.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
 @cache
 def _folded() -> tuple[dict[str, tuple[torch.Tensor, torch.Tensor]], str]:
     """Weights and biases by layer, batch norm folded in, and the sha256 of the file."""
