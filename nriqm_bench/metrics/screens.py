@@ -47,10 +47,10 @@ class Screen:
         # A power of two scales without rounding; the limits keep its square finite.
         exponent = int(np.clip(-np.frexp(largest * a.dim**0.5)[1], -500, 500))
         self.scale = 2.0 ** (2 * exponent)
-        left, self.left_norm = _scaled(a, centre, 2.0**exponent, dtype)
-        right, self.right_norm = left, self.left_norm
+        left, self.left_norm, lost = _prepared(a, centre, 2.0**exponent, precision)
+        right, self.right_norm, lost_right = left, self.left_norm, lost
         if b is not None:
-            right, self.right_norm = _scaled(b, centre, 2.0**exponent, dtype)
+            right, self.right_norm, lost_right = _prepared(b, centre, 2.0**exponent, precision)
         # Worst case of a dot product of d terms, of rounding to the dtype, and of the exact sum.
         unit, d = float(np.finfo(dtype).eps) / 2, a.dim
         self.relative = 1.1 * ((d + 32) * unit + (2 * d + 16) * 2.0**-53)
@@ -60,12 +60,13 @@ class Screen:
             # Both factors and the product are rounded to 8 bits; the sum is float32.
             self._fine = self.relative
             self.relative += 1.02 * 3 * 2.0**-9
-            within = b is None
-            left, lost = _bfloat16(left)
-            right, lost_right = (left, lost) if within else _bfloat16(right)
             self._rounding = (lost, lost_right)
         # Twice a float is exact, so that the factor -2 costs nothing here.
-        self._left, self._right = left * -2, right
+        if b is None:
+            self._left, self._right = left * -2, right
+        else:
+            left *= -2
+            self._left, self._right = left, right
 
     def products(self, i: slice, j: slice) -> Bound:
         """``-2 x.y`` of a block, an array of its own."""
@@ -84,33 +85,32 @@ class Screen:
         return np.asarray(lost + self._fine * norms + self.absolute)
 
 
-def _scaled(sample: Sample, centre: Float64, factor: float, dtype: type) -> tuple[Any, Float64]:
-    """Rows and their squared norms about `centre`, times `factor`."""
-    scaled: Bound = np.empty(sample.rows.shape, dtype=dtype)
-    norms = np.empty(len(sample))
-    step = max(1, BLOCK // sample.dim)
+def _prepared(
+    sample: Sample, centre: Float64, factor: float, precision: str
+) -> tuple[Any, Float64, Float64]:
+    """Rows about `centre` times `factor`, rounded; their squared norms; what rounding took off."""
+    rounded: Any
+    if precision == "bfloat16":
+        import torch
+
+        rounded = torch.empty(sample.rows.shape, dtype=torch.bfloat16)
+    else:
+        rounded = np.empty(sample.rows.shape, dtype=precision)
+    norms, lost = np.empty(len(sample)), np.zeros(len(sample))
+    step = max(1, BLOCK // 8 // sample.dim)
     for start in range(0, len(sample), step):
-        rows = sample.rows[start : start + step] - centre
+        part = slice(start, start + step)
+        rows = sample.rows[part] - centre
         rows *= factor
-        norms[start : start + step] = np.einsum("ij,ij->i", rows, rows)
-        scaled[start : start + step] = rows
-    return scaled, norms
-
-
-def _bfloat16(rows: Any) -> tuple[Any, Float64]:
-    """The rows rounded, as a torch tensor, and the length of what each row lost."""
-    import torch
-
-    rounded = torch.empty(rows.shape, dtype=torch.bfloat16)
-    lost = np.empty(len(rows))
-    step = max(1, BLOCK // 4 // rows.shape[1])
-    for start in range(0, len(rows), step):
-        part = torch.from_numpy(rows[start : start + step])
-        rounded[start : start + step] = part
-        gap = (part - rounded[start : start + step]).double()
-        lost[start : start + step] = gap.square_().sum(1).sqrt_().numpy()
-    # The sum of squares itself is rounded.
-    return rounded, lost * (1 + 1e-9)
+        norms[part] = np.einsum("ij,ij->i", rows, rows)
+        if precision == "bfloat16":
+            rounded[part] = torch.from_numpy(rows)
+            rows -= rounded[part].double().numpy()
+            # The sum of squares itself is rounded.
+            lost[part] = np.sqrt(np.einsum("ij,ij->i", rows, rows)) * (1 + 1e-9)
+        else:
+            rounded[part] = rows
+    return rounded, norms, lost
 
 
 @cache
