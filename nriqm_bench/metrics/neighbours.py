@@ -103,7 +103,14 @@ def recall(real: Sample, fake: Sample, *, k: int = 3, ties: Ties = "inclusive") 
 
 
 def _density_spread(real: Sample, fake: Sample, *, k: int = 5, ties: Ties = "strict") -> Spread:
-    return spread_of_mean(_counts("density", real, fake, k, ties).columns / k)
+    counts = _counts("density", real, fake, k, ties)
+    n, m = len(real), len(fake)
+    # A mean over pairs varies with the rows of both sides.
+    of_fake, of_real = counts.columns / k, counts.rows * (n / (k * m))
+    if min(n, m) < 2:
+        return Spread(m, math.inf)
+    variance = float(of_fake.var(ddof=1)) / m + float(of_real.var(ddof=1)) / n
+    return Spread(m, math.sqrt(variance), n + m - 2)
 
 
 def _density_floor(real: Sample, fake: Sample, **_: Any) -> float:
