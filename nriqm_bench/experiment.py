@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from functools import cache, cached_property
-from importlib import resources
-from importlib.metadata import PackageNotFoundError, version
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +16,7 @@ from nriqm_bench import cases, datasets, extractors, generators, metrics, pertur
 from nriqm_bench.cases import HELD_OUT, Case
 from nriqm_bench.evidence import Curve, Floor
 from nriqm_bench.features import FeatureStore, default_cache_dir
+from nriqm_bench.provenance import code_digest, environment, rng_for
 from nriqm_bench.registry import UnknownName, unknown
 from nriqm_bench.reporting import Gate, Row, Run
 from nriqm_bench.settings import Settings, SettingsError
@@ -426,35 +422,6 @@ class Lab:
 
 def _finite(value: float) -> float:
     return float(np.clip(value, -INFINITE, INFINITE))
-
-
-def rng_for(*axes: object) -> np.random.Generator:
-    """A generator seeded by the sha256 of what it is for: order and workers cannot change it."""
-    text = json.dumps(axes, default=str)
-    return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest(), "big"))
-
-
-@cache
-def code_digest() -> str:
-    """The sha256 of this package's own source: a changed formula must miss the cache."""
-    digest = hashlib.sha256()
-    root = resources.files("nriqm_bench")
-    for path in sorted(Path(str(root)).rglob("*.py")):
-        digest.update(path.relative_to(str(root)).as_posix().encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def environment() -> dict[str, str]:
-    """Versions of everything that can move a score."""
-    packages = ("nriqm-bench", "numpy", "scipy", "torch", "monai", "nibabel", "pytest")
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in packages:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
 
 
 def _cache_dir(settings: Settings) -> Path | None:

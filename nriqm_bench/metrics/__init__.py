@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from nriqm_bench.metrics.adapters import passthrough as passthrough
     from nriqm_bench.metrics.copies import nearest_pairs as nearest_pairs
     from nriqm_bench.metrics.estimate import Estimate as Estimate
+    from nriqm_bench.metrics.evaluation import evaluate as evaluate
     from nriqm_bench.metrics.metric import Metric as Metric
     from nriqm_bench.metrics.metric import Needs
-    from nriqm_bench.metrics.metric import evaluate as evaluate
     from nriqm_bench.metrics.moments import Moments as Moments
     from nriqm_bench.metrics.sample import Sample as Sample
 
@@ -26,7 +26,7 @@ _LAZY = {
     "Moments": "moments",
     "Sample": "sample",
     "as_metric": "adapters",
-    "evaluate": "metric",
+    "evaluate": "evaluation",
     "nearest_pairs": "copies",
     "passthrough": "adapters",
 }

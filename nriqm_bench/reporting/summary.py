@@ -48,9 +48,11 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def effect(value: float) -> str:
-    """An effect with its sign, one decimal below 10."""
+    """An effect with its sign, one decimal below 10; a thousand is enough."""
     if abs(value) < 0.05:
         return "+0.0"
+    if abs(value) >= 999.5:
+        return ">+999" if value > 0 else "<-999"
     return f"{value:+.1f}" if abs(value) < 9.95 else f"{value:+.0f}"
 
 

@@ -1,8 +1,9 @@
-"""KID against exact rational arithmetic, and its random subsets."""
+"""KID against exact rational arithmetic; Gaussian kernels against full matrices; intervals."""
 
 from __future__ import annotations
 
 import itertools
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from nriqm_bench import metrics
-from nriqm_bench.metrics import kernel
+from nriqm_bench.metrics import Sample, kernel, pairs
+from nriqm_bench.metrics.pairs import median_distance
 
-kid = metrics.get("kid")
+kid, mmd_rbf, cmmd = (metrics.get(name) for name in ("kid", "mmd-rbf", "cmmd"))
 
 
 def exact(x, y):
@@ -69,9 +71,12 @@ def test_is_unbiased_and_so_negative_for_a_sample_split_in_two():
 @pytest.mark.parametrize("block", [1, 9, 100])
 def test_blocks_do_not_matter(monkeypatch, block):
     x, y = clouds()
-    whole = kid(x, y)
-    monkeypatch.setattr(kernel, "BLOCK", block)
-    assert kid(x, y) == pytest.approx(whole, rel=1e-12)
+    whole = [metric(x, y) for metric in (kid, mmd_rbf, cmmd)]
+    sds = [metric.spread(Sample(x), Sample(y)).sd for metric in (kid, mmd_rbf, cmmd)]
+    monkeypatch.setattr(pairs, "BLOCK", block)
+    assert [metric(x, y) for metric in (kid, mmd_rbf, cmmd)] == pytest.approx(whole, rel=1e-12)
+    found = [metric.spread(Sample(x), Sample(y)).sd for metric in (kid, mmd_rbf, cmmd)]
+    assert found == pytest.approx(sds, rel=1e-9)
 
 
 @settings(max_examples=25, deadline=None)
@@ -124,3 +129,262 @@ def test_subsets_are_drawn_from_rng_and_average_to_the_whole():
 def test_says_what_is_wrong_with_the_subsets(options, message):
     with pytest.raises(ValueError, match=message):
         kid(*clouds(), **options)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.1, 1.0])
+def test_products_of_many_pairs_are_float32_and_sums_are_not(monkeypatch, shift):
+    r = np.random.default_rng(0)
+    x, y = r.normal(size=(500, 64)), r.normal(size=(400, 64)) + shift
+    whole = kid(x, y)
+    monkeypatch.setattr(kernel, "_MANY", 1)
+    found = kid(x, y)
+    assert found != whole
+    # Kernel values are near 1: for equal distributions theirs is the rounding that shows.
+    assert found == pytest.approx(whole, rel=1e-6, abs=1e-8)
+
+
+def distances(a, b):
+    return np.array([[np.sqrt(np.sum((x - y) ** 2)) for y in b] for x in a])
+
+
+def full(x, y, gram, *, biased):
+    """The estimate with all matrices at once."""
+    own = []
+    for rows in (x, y):
+        k, n = gram(rows, rows), len(rows)
+        own.append(k.mean() if biased else (k.sum() - np.trace(k)) / (n * (n - 1)))
+    return own[0] + own[1] - 2 * gram(x, y).mean()
+
+
+def gaussian(bandwidth):
+    return lambda a, b: np.exp(-(distances(a, b) ** 2) / (2 * bandwidth**2))
+
+
+def median(x):
+    return np.median(distances(x, x)[np.triu_indices(len(x), 1)])
+
+
+ESTIMATORS = ["unbiased", "biased"]
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("bandwidth", [None, 0.3, 2, 50.0])
+def test_gaussian_discrepancy_by_its_definition(estimator, bandwidth):
+    # 39 rows have an odd number of pairs, one of which is the median.
+    x, y = clouds(39)
+    gram = gaussian(median(x) if bandwidth is None else bandwidth)
+    expected = full(x, y, gram, biased=estimator == "biased")
+    found = mmd_rbf(x, y, bandwidth=bandwidth, estimator=estimator)
+    assert found == pytest.approx(expected, rel=1e-10)
+
+
+def test_gaussian_discrepancy_of_two_points():
+    x, y = np.array([[0.0], [1.0]]), np.array([[3.0], [4.0]])
+    # Distances 1, 1 and 2, 3, 3, 4 with s = 1.
+    k = [math.exp(-(d**2) / 2) for d in range(5)]
+    between = (k[2] + 2 * k[3] + k[4]) / 2
+    assert mmd_rbf(x, y, bandwidth=1) == pytest.approx(2 * k[1] - between, rel=1e-13)
+    assert mmd_rbf(x, y, bandwidth=1, estimator="biased") == pytest.approx(
+        1 + k[1] - between, rel=1e-13
+    )
+    assert mmd_rbf(x, y) == mmd_rbf(x, y, bandwidth=1)
+
+
+def test_far_points_have_nothing_in_common():
+    x, y = np.arange(3.0)[:, None] * 1e4, np.arange(4.0)[:, None] * 1e4 + 1e6
+    assert mmd_rbf(x, y, bandwidth=1) == 0
+    assert mmd_rbf(x, y, bandwidth=1, estimator="biased") == pytest.approx(1 / 3 + 1 / 4)
+    copies = [np.zeros((5, 1)), np.full((4, 1), 1e6)]
+    assert mmd_rbf(*copies, bandwidth=1) == 2
+
+
+def test_small_discrepancies_keep_their_digits():
+    """With a long bandwidth the estimate is the distance of the means over its square."""
+    x, y = clouds()
+    gap = x.mean(0) - y.mean(0)
+    found = mmd_rbf(x, y, bandwidth=1e5, estimator="biased")
+    assert found == pytest.approx(gap @ gap / 1e10, rel=1e-6)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_clouds_far_from_the_origin_have_the_same_gaussian_discrepancy(estimator):
+    x, y = (np.round(a * 64) / 64 for a in clouds())
+    value = mmd_rbf(x, y, estimator=estimator)
+    assert mmd_rbf(x + 2.0**30, y + 2.0**30, estimator=estimator) == pytest.approx(value, rel=1e-11)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.permutations([[a, b] for a in range(-2, 2) for b in range(-1, 2)]),
+    arrays(np.float64, (5, 2), elements=st.integers(-3, 3)),
+    st.permutations(range(6)),
+)
+def test_what_the_gaussian_discrepancy_is_invariant_under(points, y, order):
+    x = np.array(points[:6], dtype=float)
+    value = mmd_rbf(x, y)
+    turn = np.array([[0.6, -0.8], [0.8, 0.6]])
+    for a, b in ((x[order], y), (x + 5, y + 5), (x @ turn, y @ turn), (3 * x, 3 * y)):
+        assert mmd_rbf(a, b) == pytest.approx(value, abs=1e-12)
+    assert mmd_rbf(y, x, bandwidth=1.5) == pytest.approx(mmd_rbf(x, y, bandwidth=1.5), abs=1e-14)
+    assert mmd_rbf(x, y, estimator="biased") >= -1e-15
+    assert mmd_rbf(x, x[order], estimator="biased") == pytest.approx(0, abs=1e-14)
+
+
+# Any block below 1 / 8 of the pairs keeps them from being held: they are counted in bins first.
+@pytest.mark.parametrize("block", [None, 1, 16, 80])
+@pytest.mark.parametrize("n", [2, 3, 39, 42])
+@pytest.mark.parametrize("kind", ["normal", "lattice", "outlier"])
+def test_the_median_distance_is_exact(monkeypatch, kind, n, block):
+    r = np.random.default_rng(n)
+    x = r.integers(0, 4, (n, 3)).astype(float) if kind == "lattice" else r.normal(size=(n, 3))
+    if kind == "outlier":
+        x[0] += 500
+    if block is not None:
+        monkeypatch.setattr(pairs, "BLOCK", block)
+    found = np.sort(distances(x, x)[np.triu_indices(n, 1)])
+    assert len(found) % 2 == 1
+    assert median_distance(Sample(x)) == pytest.approx(found[len(found) // 2], rel=1e-9)
+
+
+@pytest.mark.parametrize("block", [None, 1])
+def test_the_median_of_an_even_number_lies_between_the_middle_two(monkeypatch, block):
+    if block is not None:
+        monkeypatch.setattr(pairs, "BLOCK", block)
+    # Of 1, 2, 3, 97, 99 and 100 the middle two lie in bins far apart.
+    x = np.array([[0.0], [1.0], [3.0], [100.0]])
+    found = median_distance(Sample(x))
+    assert 3 < found < 97
+    # Ten distances: 1 8 8 9 13, 16 17 21 29 30.
+    x = np.array([[0.0], [1.0], [9.0], [17.0], [30.0]])
+    assert 13 < median_distance(Sample(x)) < 16
+
+
+def test_the_median_is_kept_with_the_sample():
+    x, y = clouds()
+    real = Sample(x)
+    first = mmd_rbf(real, y)
+    real.own["median distance"] *= 2
+    assert mmd_rbf(real, y) == mmd_rbf(x, y, bandwidth=2 * median_distance(Sample(x)))
+    assert mmd_rbf(x, y) == first
+
+
+def unit(x):
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("bandwidth", [10.0, 0.5])
+def test_cmmd_by_its_definition(estimator, bandwidth):
+    x, y = clouds()
+    expected = 1000 * full(unit(x), unit(y), gaussian(bandwidth), biased=estimator == "biased")
+    found = cmmd(x, y, bandwidth=bandwidth, estimator=estimator)
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+def test_cmmd_has_a_closed_form_for_two_directions():
+    x, y = np.array([[2.0, 0], [5, 0]]), np.array([[0, 1.0], [0, 9]])
+    # Rows of one side coincide, and are at a squared distance of 2 from the others.
+    expected = 1000 * (2 - 2 * math.exp(-1 / 100))
+    assert cmmd(x, y) == pytest.approx(expected, rel=1e-12)
+    assert cmmd(x, y, estimator="unbiased") == pytest.approx(expected, rel=1e-12)
+    assert cmmd(x, 3 * x) == 0
+
+
+def test_cmmd_sees_directions_only():
+    x, y = clouds()
+    value = cmmd(x, y)
+    r = np.random.default_rng(0)
+    turn = np.linalg.qr(r.normal(size=(5, 5)))[0]
+    lengths = r.uniform(0.1, 9, (40, 1))
+    for a, b in ((y, x), (x * lengths, y), (x @ turn, y @ turn), (x[::-1], y[::-1])):
+        assert cmmd(a, b) == pytest.approx(value, rel=1e-10)
+    assert cmmd(x + 1, y + 1) != pytest.approx(value, rel=1e-2)
+
+
+def test_no_distance_is_expected_of_unbiased_estimates():
+    x, y = clouds()
+    assert kid.estimate(x, y).floor == 0
+    assert mmd_rbf.estimate(x, y).floor == 0
+    assert cmmd.estimate(x, y, estimator="unbiased").floor == 0
+
+
+@pytest.mark.parametrize("metric", [mmd_rbf, cmmd], ids=["mmd-rbf", "cmmd"])
+def test_the_floor_of_biased_estimates_is_their_mean_for_one_distribution(metric):
+    options = {"estimator": "biased"} | ({"bandwidth": 2.0} if metric is mmd_rbf else {})
+    r = np.random.default_rng(0)
+    found = [
+        metric.estimate(r.normal(size=(20, 4)), r.normal(size=(30, 4)), **options)
+        for _ in range(150)
+    ]
+    values, floors = np.array([(e.value, e.floor) for e in found]).T
+    error = (values - floors).std() / math.sqrt(150)
+    assert values.mean() == pytest.approx(floors.mean(), abs=4 * error)
+    assert error < 0.08 * values.mean()
+
+
+def sides(r, shift, n=60, m=45):
+    return r.normal(size=(n, 3)), r.normal(size=(m, 3)) + shift
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3, 1.5])
+@pytest.mark.parametrize("metric", [kid, mmd_rbf, cmmd], ids=["kid", "mmd-rbf", "cmmd"])
+def test_the_deviation_is_that_over_new_samples(metric, shift):
+    """Also for equal distributions, where the first-order term of the U-statistic vanishes."""
+    options = {"bandwidth": 2.0} if metric is mmd_rbf else {}
+    values, variances = [], []
+    for seed in range(300):
+        x, y = (Sample(a) for a in sides(np.random.default_rng(seed), shift))
+        values.append(metric(x, y, **options))
+        variances.append(metric.spread(x, y, **options).sd ** 2)
+    # A deviation from 300 values, with heavy tails, is known to about 8 %.
+    assert math.sqrt(np.mean(variances)) == pytest.approx(np.std(values), rel=0.3)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3, 1.5])
+def test_intervals_of_kid_cover_the_truth(shift):
+    # The mean of the unbiased estimate is the discrepancy itself, here from a large sample.
+    truth = 0.0
+    if shift:
+        r = np.random.default_rng(1)
+        truth = np.mean([kid(*sides(r, shift, 2000, 2000)) for _ in range(2)])
+    found = [kid.estimate(*sides(np.random.default_rng(s), shift), level=0.9) for s in range(200)]
+    assert 0.8 <= np.mean([e.low <= truth <= e.high for e in found]) <= 0.99
+    assert found[0].n == 45
+
+
+def test_the_smallest_samples_have_an_interval():
+    for metric in (kid, mmd_rbf, cmmd):
+        found = metric.estimate(np.eye(2), np.eye(2) + np.array([0, 1]))
+        assert found.low <= found.value <= found.high
+    constant = kid.estimate(np.ones((4, 2)), np.ones((5, 2)))
+    assert (constant.low, constant.value, constant.high) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("metric", "options", "message"),
+    [
+        (mmd_rbf, {"bandwidth": 0}, "bandwidth was 0, must be a number > 0, or None"),
+        (mmd_rbf, {"bandwidth": math.inf}, "bandwidth was inf, must be a number > 0"),
+        (mmd_rbf, {"bandwidth": "1"}, "bandwidth was '1', must be a number > 0"),
+        (mmd_rbf, {"estimator": "V"}, "estimator was 'V', must be 'unbiased' or 'biased'"),
+        (cmmd, {"bandwidth": -1.0}, r"bandwidth was -1\.0, must be a number > 0"),
+        (cmmd, {"bandwidth": None}, "bandwidth was None, must be a number > 0"),
+        (cmmd, {"estimator": "U"}, "estimator was 'U', must be 'unbiased' or 'biased'"),
+    ],
+)
+def test_says_what_is_wrong_with_a_gaussian_kernel(metric, options, message):
+    with pytest.raises(ValueError, match=message):
+        metric(*clouds(), **options)
+
+
+def test_rows_without_a_bandwidth_or_a_direction_are_named():
+    x, y = clouds()
+    same = np.ones((40, 5))
+    with pytest.raises(ValueError, match="real had more than half of its pairs of rows equal"):
+        mmd_rbf(same, y)
+    assert mmd_rbf(same, y, bandwidth=1.0) > 0
+    x[3] = 0
+    with pytest.raises(ValueError, match="real held 1 of 40 rows of zeros, must have none"):
+        cmmd(x, y)
+    with pytest.raises(ValueError, match="fake held 1 of 40 rows of zeros, must have none"):
+        cmmd(y, x)

@@ -12,7 +12,7 @@ import torch
 
 import nriqm_bench
 from nriqm_bench import ImageSet, metrics
-from nriqm_bench.metrics import Metric, Sample
+from nriqm_bench.metrics import Estimate, Metric, Moments, Sample
 
 NAMES = [
     "authpct",
@@ -174,6 +174,69 @@ def test_an_unknown_option_is_named():
         metrics.get("precision")(x, y, q=3)
     with pytest.raises(TypeError, match="fid has no option 'k'; its options: none"):
         metrics.get("fid")(x, y, k=3)
+
+
+OF_FEATURES = [n for n in metrics.names() if metrics.get(n).needs == "features"]
+OF_IMAGES = [n for n in metrics.names() if metrics.get(n).needs == "images"]
+
+
+def check_estimate(name, arrays):
+    metric = metrics.get(name)
+    found = metric.estimate(**arrays, level=0.9)
+    assert isinstance(found, Estimate)
+    assert found.value == metric(**arrays)
+    assert metric.range[0] <= found.low <= found.value <= found.high <= metric.range[1]
+    assert 1 <= found.n <= max(len(a) for a in arrays.values())
+    if found.floor is not None:
+        assert np.isfinite(found.floor)
+    assert found == metric.estimate(**arrays, level=0.9)
+    wide = metric.estimate(**arrays, level=0.99)
+    assert wide.low <= found.low < found.high <= wide.high
+
+
+@pytest.mark.parametrize("name", OF_FEATURES)
+def test_every_metric_of_features_has_an_estimate(name):
+    check_estimate(name, dict(zip(("real", "fake", "train"), data(), strict=True)))
+
+
+def test_a_metric_of_logits_has_an_estimate():
+    rows = np.random.default_rng(0).dirichlet(np.ones(4), size=30)
+    check_estimate("inception-score", {"real": rows[:20], "fake": rows})
+
+
+def pictures(n, seed):
+    """Bright discs with texture on a dark ground with noise."""
+    r = np.random.default_rng(seed)
+    y, x = np.mgrid[-1:1:48j, -1:1:48j]
+    disc = np.hypot(x, y) < r.uniform(0.5, 0.8, (n, 1, 1, 1))
+    inner = np.hypot(x, y) < 0.3
+    images = 0.5 * disc + 0.3 * inner + 0.02 * r.normal(size=(n, 1, 48, 48))
+    return np.clip(images, 0, 1).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", OF_IMAGES)
+def test_every_metric_of_images_has_an_estimate(name):
+    check_estimate(name, {"real": pictures(12, 0), "fake": pictures(10, 1)})
+
+
+@pytest.mark.parametrize("name", [*OF_FEATURES, "inception-score"])
+@pytest.mark.parametrize("argument", ["real", "fake", "train"])
+def test_moments_are_refused_where_rows_are_read(name, argument):
+    metric = metrics.get(name)
+    given = dict(zip(("real", "fake", "train"), data(), strict=True))
+    batches = Moments(unit=name == "vendi")
+    batches.update(given[argument])
+    given[argument] = batches
+    if metric.moments:
+        assert name in ("fid", "vendi")
+        assert np.isfinite(metric(**given))
+        with pytest.raises(ValueError, match=f"{argument} was Moments, must be rows: an interval"):
+            metric.estimate(**given)
+    else:
+        with pytest.raises(ValueError, match=f"{argument} was Moments, must be rows: {name} reads"):
+            metric(**given)
+        with pytest.raises(ValueError, match=f"{argument} was Moments, must be rows"):
+            metric.estimate(**given)
 
 
 def test_evaluate_equals_single_calls():

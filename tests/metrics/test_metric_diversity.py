@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nriqm_bench import metrics
+from nriqm_bench.metrics import Moments
 
 vendi = metrics.get("vendi")
 
@@ -75,6 +76,39 @@ def test_invariances():
 def test_long_and_short_rows_keep_their_direction():
     x = np.array([[1e-200, 0.0], [0.0, 1e49]])
     assert vendi(None, x) == pytest.approx(2, rel=1e-13)
+
+
+def moments(*batches, unit=True):
+    made = Moments(unit=unit)
+    for batch in batches:
+        made.update(batch)
+    return made
+
+
+@pytest.mark.parametrize("order", [0, 0.5, 1.0, 2, np.inf])
+@pytest.mark.parametrize(("n", "d"), [(60, 6), (8, 30), (1, 5), (2, 3)])
+def test_batches_give_the_score_of_all_rows(n, d, order):
+    x = np.random.default_rng(0).normal(size=(n, d)) + 0.5
+    expected = vendi(None, x, order=order)
+    assert vendi(None, moments(x), order=order) == pytest.approx(expected, rel=1e-9)
+    found = moments(*np.array_split(x, 3)) if n > 2 else moments(x)
+    assert vendi(None, found, order=order) == pytest.approx(expected, rel=1e-9)
+
+
+def test_batches_of_known_scores():
+    assert vendi(None, moments(np.eye(5)[:4], 7 * np.eye(5)[4:])) == pytest.approx(5, rel=1e-12)
+    assert vendi(None, moments(np.ones((9, 3)), 2 * np.ones((4, 3)))) == pytest.approx(1, rel=1e-9)
+    rows = rows_with_cosines([[1, 0.9, 0], [0.9, 1, 0], [0, 0, 1]])
+    assert vendi(None, moments(rows)) == pytest.approx(2.157300483, abs=5e-10)
+
+
+def test_moments_must_be_of_unit_rows():
+    with pytest.raises(ValueError, match=r"fake was Moments of rows of any length, must be Mom"):
+        vendi(None, moments(np.eye(3), unit=False))
+    with pytest.raises(ValueError, match="fake was Moments, must be rows: an interval needs each"):
+        vendi.estimate(None, moments(np.eye(3)))
+    with pytest.raises(ValueError, match="fake had 0 rows, must have at least 1 for vendi"):
+        vendi(None, Moments(unit=True))
 
 
 def test_says_what_is_wrong():

@@ -1,16 +1,22 @@
-"""Precision, recall, density and coverage against their definitions, pair by pair."""
+"""Precision, recall, density, coverage and realism against their definitions, pair by pair."""
 
 from __future__ import annotations
+
+import itertools
+import math
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import stats
 
 from nriqm_bench import metrics
 from nriqm_bench.metrics import Sample, neighbours_pass
+from nriqm_bench.metrics.neighbours import expected_coverage, realism_scores
 
+realism = metrics.get("realism")
 FAMILY = ("precision", "recall", "density", "coverage")
 DEFAULTS = {
     "precision": (3, True),
@@ -142,15 +148,24 @@ def test_rotation_does_not_matter():
 
 
 def test_one_pass_serves_the_whole_family(monkeypatch):
-    x, y = (Sample(a) for a in clouds())
+    x, y, t = (Sample(a) for a in (*clouds(), clouds(seed=1)[0]))
+    everything = (*FAMILY, "realism", "clipped-density", "clipped-coverage", "train-share")
     passes = []
-    original = neighbours_pass._count
-    monkeypatch.setattr(neighbours_pass, "_count", lambda *a: passes.append(a) or original(*a))
-    shared = metrics.evaluate(FAMILY, x, y)
-    assert len(passes) == 1
-    assert shared == {name: metrics.get(name)(x.rows, y.rows) for name in FAMILY}
-    assert metrics.evaluate(FAMILY, x, y) == shared
-    assert len(passes) == 1 + len(FAMILY)
+    original = neighbours_pass.blocks
+    monkeypatch.setattr(
+        neighbours_pass, "blocks", lambda a, b: passes.append((a, b)) or original(a, b)
+    )
+    shared = metrics.evaluate(everything, x, y, train=t)
+    # Each pair of samples once, within real and within fake included.
+    assert len(passes) == 4
+    assert {frozenset(p) - {None} for p in passes} == {
+        frozenset(p) for p in ((x,), (y,), (x, y), (y, t))
+    }
+    alone = {n: metrics.get(n)(x.rows, y.rows, train=t.rows) for n in everything}
+    assert shared == alone
+    done = len(passes)
+    assert metrics.evaluate(everything, x, y, train=t) == shared
+    assert len(passes) == done
 
 
 @pytest.mark.parametrize(
@@ -180,3 +195,155 @@ def test_as_few_rows_as_the_option_needs():
     for name in FAMILY:
         expected = oracle(name, x, y, 1, DEFAULTS[name][1])
         assert metrics.get(name)(x, y, k=1) == pytest.approx(expected)
+
+
+def brute_realism(real, fake, k):
+    """The largest radius over distance, of the balls below the median radius."""
+    reach, between = radii(real, k), distances(real, fake)
+    middle = np.median(reach)
+    kept = reach < middle if (reach < middle).any() else reach <= middle
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = reach[kept, None] / between[kept]
+    # A row that coincides with a real one is as realistic as can be, whatever the ball.
+    return np.where(between[kept] == 0, np.inf, ratios).max(0)
+
+
+@pytest.mark.parametrize("k", [1, 3, 7])
+@pytest.mark.parametrize(("n", "m"), [(60, 45), (61, 4), (8, 80)])
+def test_realism_by_its_definition(n, m, k):
+    x, y = clouds(n, m, seed=k)
+    expected = brute_realism(x, y, k)
+    np.testing.assert_allclose(realism_scores(Sample(x), Sample(y), k), expected, rtol=1e-12)
+    assert realism(x, y, k=k) == pytest.approx(expected.mean(), rel=1e-12)
+
+
+def test_realism_counted_by_hand():
+    real, fake = np.array([[0.0], [1], [3], [7]]), np.array([[0.5], [2], [9], [-4]])
+    # Radii with k = 1: 1 1 2 4, the median 1.5: the balls around 0 and 1 count, of radius 1.
+    scores = realism_scores(Sample(real), Sample(fake), 1)
+    np.testing.assert_allclose(scores, [2, 1, 1 / 8, 1 / 4], rtol=1e-14)
+    assert realism(real, fake, k=1) == pytest.approx(3.375 / 4, rel=1e-14)
+    assert realism(real, fake, k=1) == realism(real, fake[::-1], k=1)
+
+
+def test_balls_that_are_all_equal_all_count():
+    real = np.arange(6.0)[:, None]
+    np.testing.assert_allclose(
+        realism_scores(Sample(real), Sample([[7.0], [2.5]]), 1), [1 / 2, 2], rtol=1e-14
+    )
+
+
+def test_a_fake_row_that_is_a_real_row_is_realistic_without_limit():
+    x, y = clouds()
+    small = np.argsort(radii(x, 3))[0]
+    y[4] = x[small]
+    assert realism(x, y) == math.inf
+    found = realism.estimate(x, y)
+    assert (found.low, found.value, found.high) == (math.inf, math.inf, math.inf)
+    # Copies of a row have a ball of no radius, which says nothing of other rows.
+    copies = np.concatenate([np.zeros((4, 2)), [[5.0, 0], [0, 9], [9, 9], [50, 50], [20, 90]]])
+    scores = realism_scores(Sample(copies), Sample([[0.0, 0], [1, 1], [5, 1]]), 3)
+    np.testing.assert_allclose(scores, brute_realism(copies, [[0.0, 0], [1, 1], [5, 1]], 3))
+    assert scores[0] == math.inf
+
+
+@settings(max_examples=60, deadline=None)
+@given(lattice, lattice, st.permutations(range(8)), st.integers(1, 7))
+def test_realism_with_ties_and_copies(x, y, order, k):
+    expected = brute_realism(x, y, k)
+    found = realism_scores(Sample(x), Sample(y), k)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    np.testing.assert_array_equal(realism_scores(Sample(x[order]), Sample(y), k), found)
+    np.testing.assert_allclose(realism_scores(Sample(8 * x - 4), Sample(8 * y - 4), k), found)
+
+
+def test_realism_above_one_is_to_be_within_a_ball():
+    x, y = clouds()
+    reach = radii(x, 3)
+    kept = reach < np.median(reach)
+    inside = (distances(x, y) <= reach[:, None])[kept].any(0)
+    np.testing.assert_array_equal(realism_scores(Sample(x), Sample(y), 3) >= 1, inside)
+
+
+@pytest.mark.parametrize(("n", "m", "k"), [(4, 3, 1), (4, 3, 2), (5, 3, 4), (3, 6, 2)])
+def test_what_is_expected_is_exact_over_all_ways_to_name_the_rows(n, m, k):
+    """Rows of one distribution are exchangeable: which of them are real is any choice of n."""
+    rows = np.random.default_rng(0).normal(size=(n + m, 2))
+    found = {"coverage": [], "density": []}
+    for chosen in itertools.combinations(range(n + m), n):
+        real, fake = rows[list(chosen)], np.delete(rows, chosen, axis=0)
+        for name, values in found.items():
+            values.append(metrics.get(name)(real, fake, k=k))
+    assert np.mean(found["coverage"]) == pytest.approx(expected_coverage(n, m, k), rel=1e-12)
+    assert np.mean(found["density"]) == pytest.approx(1, rel=1e-12)
+
+
+def test_expected_coverage_of_many_rows():
+    assert expected_coverage(6, 1, 5) == pytest.approx(5 / 6, rel=1e-14)
+    assert expected_coverage(10**6, 10**6, 5) == pytest.approx(1 - 0.5**5, abs=1e-5)
+    assert expected_coverage(10**9, 1, 1) == pytest.approx(1e-9, rel=1e-8)
+
+
+def test_floors():
+    x, y = clouds(60, 45)
+    assert metrics.get("coverage").estimate(x, y).floor == expected_coverage(60, 45, 5)
+    assert metrics.get("coverage").estimate(x, y, k=2).floor == expected_coverage(60, 45, 2)
+    assert metrics.get("density").estimate(x, y).floor == 1
+    assert metrics.get("precision").estimate(x, y).floor is None
+
+
+def wilson(share, n):
+    """The shares that the normal test at 95 % just accepts."""
+    z = 1.959963984540054
+    return np.sort(np.roots([1 + z * z / n, -2 * share - z * z / n, share * share]))
+
+
+@pytest.mark.parametrize(("name", "n"), [("precision", 45), ("recall", 60), ("coverage", 60)])
+def test_the_interval_of_a_share_is_that_of_its_rows(name, n):
+    x, y = clouds(60, 45)
+    found = metrics.get(name).estimate(x, y)
+    assert found.n == n
+    np.testing.assert_allclose([found.low, found.high], wilson(found.value, n), rtol=1e-9)
+    # Options reach the interval too.
+    found = metrics.get(name).estimate(x, y, k=1, ties="strict")
+    np.testing.assert_allclose([found.low, found.high], wilson(found.value, n), rtol=1e-9)
+
+
+def test_the_interval_of_realism_is_that_of_a_mean_over_fake_rows():
+    x, y = clouds(60, 45)
+    spread = realism.spread(Sample(x), Sample(y), k=5)
+    assert spread.n == 45
+    expected = brute_realism(x, y, 5).std(ddof=1) / np.sqrt(45)
+    assert spread.sd == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("k", [2, 5])
+def test_the_interval_of_density_is_that_of_a_mean_over_pairs(k):
+    # Which real row each ball belongs to and which fake row lies in it both vary.
+    x, y = clouds(60, 45)
+    inside = (distances(x, y) < radii(x, k)[:, None]) * 60 / k
+    expected = math.hypot(stats.sem(inside.mean(0)), stats.sem(inside.mean(1)))
+    spread = metrics.get("density").spread(Sample(x), Sample(y), k=k)
+    assert spread.n == 45
+    assert spread.sd == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+def test_intervals_of_density_cover_the_mean_over_new_samples(shift):
+    found = []
+    for seed in range(200):
+        r = np.random.default_rng(seed)
+        x, y = r.normal(size=(80, 8)), r.normal(size=(60, 8)) + shift
+        found.append(metrics.get("density").estimate(x, y, level=0.9))
+    mean = np.mean([e.value for e in found])
+    assert 0.75 <= np.mean([e.low <= mean <= e.high for e in found]) <= 0.98
+
+
+def test_realism_says_what_is_wrong():
+    x, y = clouds(9, 9)
+    with pytest.raises(ValueError, match="real had 3 rows, must have more than k = 3 for realism"):
+        realism(x[:3], y)
+    with pytest.raises(ValueError, match="k was 0, must be a whole number >= 1"):
+        realism(x, y, k=0)
+    with pytest.raises(ValueError, match=r"k was 2\.5, must be a whole number >= 1"):
+        metrics.evaluate(["realism"], x, y, options={"realism": {"k": 2.5}})

@@ -107,12 +107,14 @@ def test_number(value, text):
 
 
 def test_effects_and_equivalents(run):
-    assert [summary.effect(v) for v in (0.04, -2.46, 9.94, 12.4, -33.3)] == [
+    assert [summary.effect(v) for v in (0.04, -2.46, 9.94, 12.4, -33.3, 1e9, -2e3)] == [
         "+0.0",
         "-2.5",
         "+9.9",
         "+12",
         "-33",
+        ">+999",
+        "<-999",
     ]
     at = {(r.metric, r.source): summary.as_noise(r, run) for r in run.rows}
     assert at["density", "held-out"] == ">=.2"
