@@ -77,8 +77,12 @@ def _coverage_rows(real: Sample, fake: Sample, k: int) -> Float64:
     return np.minimum(count_in_balls(real, fake, [ball])[ball].rows / k, 1)
 
 
-def _coverage_spread(real: Sample, fake: Sample, *, k: int = 5, **_: Any) -> Spread:
+def _coverage_spread(
+    real: Sample, fake: Sample, *, k: int = 5, calibration: str = "published"
+) -> Spread:
     rows = _coverage_rows(real, fake, k)
+    if calibration == "none":
+        return spread_of_mean(rows)
     expected = expected_shares(len(real), len(fake), k)
     mean, spread = float(rows.mean()), spread_of_mean(rows)
     # The slope of the calibration turns the spread of the mean into that of the value.

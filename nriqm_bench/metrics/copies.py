@@ -25,7 +25,7 @@ def _rank(n: int, quantile: float) -> int:
 def _rate_spread(real: Sample, fake: Sample, *, train: Sample, quantile: float = 0.01) -> Spread:
     # The limit is itself read off the real rows: both samples add to the binomial variance.
     n = int((all_nearest(real, train)[0] > 0).sum())
-    return Spread(max(1, round(1 / (1 / len(fake) + 1 / (n + 2)))))
+    return Spread(len(fake), size=1 / (1 / len(fake) + 1 / (n + 2)))
 
 
 def _rate_floor(real: Sample, fake: Sample, *, train: Sample, quantile: float = 0.01) -> float:

@@ -55,18 +55,23 @@ class Spread:
         Standard deviation of the value; None for a share of n rows (the binomial has its own).
     df
         Degrees of freedom of `sd`; by default n - 1.
+    size
+        How many independent rows a binomial share is as good as, where that is not n.
     """
 
     n: int
     sd: float | None = None
     df: int | None = None
+    size: float | None = None
 
     def interval(self, value: float, level: float, ends: tuple[float, float]) -> tuple[float, ...]:
         """Lower and upper end about `value`, within the range `ends` of the metric."""
         # An option may lift a limit (clip=False): the value itself is always in.
         ends = (min(ends[0], value), max(ends[1], value))
         if self.sd is None:
-            low, high = share_interval((value - ends[0]) / (ends[1] - ends[0]), self.n, level)
+            low, high = share_interval(
+                (value - ends[0]) / (ends[1] - ends[0]), self.size or self.n, level
+            )
             return ends[0] + low * (ends[1] - ends[0]), ends[0] + high * (ends[1] - ends[0])
         if not math.isfinite(value):
             return value, value
@@ -77,7 +82,7 @@ class Spread:
         return max(ends[0], value - reach), min(ends[1], value + reach)
 
 
-def share_interval(share: float, n: int, level: float) -> tuple[float, float]:
+def share_interval(share: float, n: float, level: float) -> tuple[float, float]:
     """Wilson's interval of a binomial share: sensible at 0 and 1, where the normal one is a point.
 
     Source: Wilson 1927; recommended by Brown, Cai and DasGupta 2001.

@@ -216,8 +216,11 @@ def _part(
     return sample.take(rng.choice(len(sample), size, replace=False))
 
 
-def _frd_spread(real: Sample, fake: Sample, **options: Any) -> Spread:
-    x, y, _ = _normalised(real, fake, options.get("normalise", "real"))
+def _frd_spread(real: Sample, fake: Sample, **options: Any) -> Spread | None:
+    if options.get("normalise", "real") != "none":
+        # What each row adds to the scale of the columns is not in the formula.
+        return None
+    x, y = real.array, fake.array
     sd = frechet_sd(Sample(x), Sample(y))
     squared = float(fid.function(Sample(x), Sample(y)))
     scale = options.get("scale", "log-squared")
@@ -272,7 +275,8 @@ def frd(
 
     Needs 2 rows each and a column that varies in `real`. Cost: that of FID.
 
-    Interval: as for FID, carried to the scale. Floor: as for FID, of the normalised columns.
+    Interval: blocks of rows left out; with "none" as for FID, carried to the scale. Floor: as for
+    FID, of the normalised columns.
 
     Source: Konz, Osuala et al. 2025 (arXiv 2412.01496), section 3.3; version 0: Osuala et al. 2024
     (arXiv 2403.13890).
@@ -282,7 +286,11 @@ def frd(
     x, y, kept = _normalised(real, fake, normalise)
     if not kept:
         raise ValueError("real was constant in every column, must vary in one at least")
-    return _scaled(float(fid.function(Sample(x), Sample(y))), scale)
+    first, second = Sample(x), Sample(y)
+    squared = float(fid.function(first, second))
+    # Less than this is rounding, whose logarithm would look like a distance.
+    rounding = _TOLERANCE * (first.trace + second.trace)
+    return _scaled(squared if squared > rounding else 0.0, scale)
 
 
 # The largest activation of the Inception network, to which version 0 brings its features.

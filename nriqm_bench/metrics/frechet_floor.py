@@ -28,7 +28,7 @@ def expected_distance(eigenvalues: Float64, weights: Float64, n: int, m: int) ->
     float
         ``tr(C) (1 / n + 1 / m + 2) - 2 E tr((C1 C2)^(1/2))``, the expectation to leading order in
         1 / d for any ratios of d to n and m, plus the term of next order. Within 1 % of simulation
-        from d = 8 on and 2 % below (docs/statistics.md).
+        from d = 8 on and 3 % below (docs/statistics.md).
 
     Notes
     -----
@@ -121,4 +121,5 @@ def population_spectrum(sample: Float64, d: int, n: int) -> tuple[Float64, Float
     matrix = np.vstack([scaled / (1 + scaled) / f[:, None], 1e3 * grid / trace, np.full(_GRID, 10)])
     target = np.concatenate([np.ones(len(f)), [1e3, 10]])
     weights, _ = nnls(matrix, target)
-    return grid, d * weights / weights.sum()
+    weights *= d / weights.sum()
+    return grid * (found.sum() / float(weights @ grid)), weights

@@ -85,7 +85,8 @@ def _information(p: Float64) -> Float64:
     overall = p.mean(0)
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = p * (np.log(p) - np.log(overall))
-    return np.asarray(np.where(p > 0, terms, 0).sum(1))
+    # A probability near the least float may leave a mean of 0: it adds nothing either.
+    return np.asarray(np.where((p > 0) & (overall > 0), terms, 0).sum(1))
 
 
 def _probabilities(fake: Sample, logits: bool) -> Float64:

@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nriqm_bench.metrics.estimate import Spread
+from nriqm_bench.metrics.median import median_distance
 from nriqm_bench.metrics.metric import metric
 from nriqm_bench.metrics.pairs import (
     Block,
     Kernels,
     SquaredDistances,
-    median_distance,
     mmd,
     mmd_spread,
+    mmd_variances,
     self_similarity_gap,
 )
 from nriqm_bench.metrics.sample import Float64, Sample, unit_rows
@@ -27,12 +28,22 @@ Estimator = Literal["unbiased", "biased"]
 _MANY = 1 << 26
 
 
-def _kid_spread(real: Sample, fake: Sample, *, subsets: int | None = None, **_: Any) -> Spread:
-    spread = mmd_spread(_cubic(real.array, fake.array))
-    if subsets is None:
-        return spread
-    # Random subsets only add to the variance over all pairs, by what they leave to chance.
-    return Spread(spread.n, (spread.sd or 0.0) * math.sqrt(1 + 1 / subsets), spread.df)
+def _kid_spread(
+    real: Sample,
+    fake: Sample,
+    *,
+    subsets: int | None = None,
+    subset_size: int = 1000,
+    **_: Any,
+) -> Spread:
+    kernels = _cubic(real.array, fake.array)
+    n, m = kernels.n, kernels.m
+    variances = mmd_variances(kernels)
+    variance = variances.of_mean(n, m)
+    if subsets is not None:
+        # The mean over subsets varies about that over all pairs by what each subset leaves out.
+        variance += (variances.of_mean(subset_size, subset_size) - variance) / subsets
+    return Spread(m, math.sqrt(variance), n + m - 2)
 
 
 def _no_distance(real: Sample, fake: Sample, **_: Any) -> float:

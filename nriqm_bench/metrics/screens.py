@@ -57,9 +57,9 @@ class Screen:
         self.absolute = d * (float(np.finfo(dtype).tiny) * 4 + 2.0**-1070 * self.scale)
         self._rounding: tuple[Float64, Float64] | None = None
         if precision == "bfloat16":
-            # Both factors and the product are rounded to 8 bits; the sum is float32.
+            # Both factors and the product are rounded by 2^-8 at most; the sum is float32.
             self._fine = self.relative
-            self.relative += 1.02 * 3 * 2.0**-9
+            self.relative += 1.02 * 3 * 2.0**-8
             self._rounding = (lost, lost_right)
         # Twice a float is exact, so that the factor -2 costs nothing here.
         if b is None:
@@ -81,7 +81,7 @@ class Screen:
         left, right = np.sqrt(self.left_norm[i]), np.sqrt(self.right_norm[j])
         rest_left, rest_right = self._rounding[0][i], self._rounding[1][j]
         lost = 2 * (rest_left * right + (left + rest_left) * rest_right)
-        lost += 1.01 * 2.0**-9 * np.abs(products)
+        lost += 1.01 * 2.0**-8 * np.abs(products)
         return np.asarray(lost + self._fine * norms + self.absolute)
 
 
@@ -220,7 +220,9 @@ class Block:
         products = self.gap[rows, columns].astype(np.float64) - fixed
         middle = products + (screen.left_norm[i] + screen.right_norm[j])
         error = screen.error(i, j, products)
-        return middle - error, middle + error
+        # A row and itself: both infinite.
+        with np.errstate(invalid="ignore"):
+            return middle - error, middle + error
 
     def kth(self, k: int, axis: int) -> Float64:
         """The k-th smallest upper bound of each row (axis 0) or column (axis 1)."""

@@ -204,6 +204,13 @@ def test_the_interval_of_coverage_is_carried_through_the_calibration():
     assert (spread.n, spread.sd) == (200, pytest.approx(expected, rel=0.1))
 
 
+def test_the_interval_without_calibration_is_that_of_the_mean():
+    x, y = clouds(60, 45)
+    rows = np.minimum((distances(x, y) < radii(x, 5)[:, None]).sum(1) / 5, 1)
+    spread = coverage.spread(Sample(x), Sample(y), calibration="none")
+    assert spread.sd == pytest.approx(rows.std(ddof=1) / np.sqrt(60), rel=1e-10)
+
+
 @pytest.mark.parametrize("shift", [0.0, 0.6])
 def test_intervals_of_coverage_cover_the_mean_over_new_samples(shift):
     found = []

@@ -454,3 +454,9 @@ def test_radiomic_distances_say_what_is_wrong(options, message):
         frd(*radiomic(), **options)
     with pytest.raises(ValueError, match="real was constant in every column, must vary in one"):
         frd(np.full((9, 2), 0.1), radiomic()[1][:, :2])
+
+
+def test_frd_of_equal_samples_is_minus_infinity():
+    for seed in range(8):
+        x = np.random.default_rng(seed).normal(size=(50, 6))
+        assert frd(x, x) == -np.inf

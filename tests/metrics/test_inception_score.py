@@ -74,6 +74,11 @@ def test_far_logits_do_not_overflow():
     assert score(None, np.array([[0.0, -1e30], [0.0, -1e30]]), logits=True) == 1
 
 
+def test_a_probability_near_the_least_float_adds_nothing():
+    # exp(-745) is the least float, and its mean with 0 is 0.
+    assert score(None, np.array([[0.0, -745.0], [0.0, -800.0]]), logits=True) == 1
+
+
 def test_rows_that_nearly_sum_to_one_are_brought_to_it():
     p = probabilities()
     assert score(None, p.astype(np.float16)) == pytest.approx(score(None, p), rel=1e-2)

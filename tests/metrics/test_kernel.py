@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from nriqm_bench import metrics
 from nriqm_bench.metrics import Sample, kernel, pairs
-from nriqm_bench.metrics.pairs import median_distance
+from nriqm_bench.metrics.median import median_distance
 
 kid, mmd_rbf, cmmd = (metrics.get(name) for name in ("kid", "mmd-rbf", "cmmd"))
 
@@ -388,3 +388,41 @@ def test_rows_without_a_bandwidth_or_a_direction_are_named():
         cmmd(x, y)
     with pytest.raises(ValueError, match="fake held 1 of 40 rows of zeros, must have none"):
         cmmd(y, x)
+
+
+def test_the_median_of_an_even_number_is_the_mean_of_the_middle_two_distances():
+    # 1 2 3 | 97 99 100: (3 + 97) / 2, and not the root of (9 + 9409) / 2.
+    assert median_distance(Sample([[0.0], [1.0], [3.0], [100.0]])) == pytest.approx(50, rel=1e-12)
+
+
+def test_the_median_of_equal_rows_is_zero():
+    r = np.random.default_rng(58)
+    for _ in range(30):
+        k, d = int(r.integers(20, 200)), int(r.integers(1, 600))
+        same = np.repeat(r.normal(size=(1, d)), 4 * k, axis=0)
+        assert median_distance(Sample(np.concatenate([same, r.normal(size=(k, d))]))) == 0
+
+
+def test_the_median_within_one_of_two_far_clusters_keeps_its_digits():
+    r = np.random.default_rng(0)
+    x = r.normal(size=(60, 5)) + 1e9 * (r.integers(0, 9, (60, 1)) == 0)
+    gaps = np.sqrt(np.square(x[:, None] - x).sum(-1))[np.triu_indices(60, 1)]
+    middle = np.sort(gaps)[len(gaps) // 2 - 1 : len(gaps) // 2 + 1]
+    assert middle[0] * (1 - 1e-12) <= median_distance(Sample(x)) <= middle[1] * (1 + 1e-12)
+
+
+def test_many_equal_rows_are_named(monkeypatch):
+    monkeypatch.setattr(pairs, "BLOCK", 4)
+    with pytest.raises(ValueError, match="real had more than half of its pairs of rows equal"):
+        mmd_rbf(np.full((50, 3), 0.1), np.eye(3))
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+def test_intervals_of_kid_over_subsets_cover_the_truth(shift):
+    found = []
+    for seed in range(200):
+        r = np.random.default_rng(seed)
+        x, y = r.normal(size=(200, 4)), r.normal(size=(200, 4)) + shift
+        found.append(kid.estimate(x, y, subsets=4, subset_size=40, rng=r, level=0.9))
+    mean = np.mean([e.value for e in found])
+    assert 0.82 <= np.mean([e.low <= mean <= e.high for e in found]) <= 0.99

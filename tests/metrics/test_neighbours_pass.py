@@ -32,10 +32,7 @@ def table(a, b):
     return np.array([[np.square(x - y).sum() for y in b] for x in a])
 
 
-@pytest.fixture(
-    params=[(p, b) for p in PRECISIONS for b in (None, 100, 1) if b is None or p != "bfloat16"],
-    ids=str,
-)
+@pytest.fixture(params=[(p, b) for p in PRECISIONS for b in (None, 100, 1)], ids=str)
 def screen(request, monkeypatch):
     """The coarsest screen, whatever the processor, and blocks of a few pairs or of all."""
     precision, block = request.param
@@ -266,6 +263,28 @@ def test_the_bounds_hold(precision, width, d):
     assert np.all(block.gap + block.row[:, None] <= truth)
 
 
+@pytest.mark.parametrize("d", [1, 2, 8])
+def test_the_bounds_of_bfloat16_hold_for_few_columns(d):
+    """Its unit of rounding is 2^-8: of few terms, single ones come close to it."""
+    for seed in range(20):
+        r = np.random.default_rng(seed)
+        x = r.normal(size=(40, d))
+        lower, upper, truth, block = all_bounds(
+            Sample(x), Sample(x + 1e-3 * r.normal(size=x.shape)), "bfloat16"
+        )
+        assert np.all(lower <= truth)
+        assert np.all(truth <= upper)
+        assert np.all(block.gap + block.row[:, None] <= truth)
+
+
+def test_the_bounds_of_bfloat16_hold_where_its_products_are_halfway():
+    # 1.0625 is one of its numbers; the square, 1.12890625, is halfway between two.
+    x = np.array([[1.0625], [-1.0625], [1.5], [-1.5]])
+    lower, upper, truth, _ = all_bounds(Sample(x), Sample(x.copy()), "bfloat16")
+    assert np.all(lower <= truth)
+    assert np.all(truth <= upper)
+
+
 def test_finer_screens_have_closer_bounds():
     r = np.random.default_rng(0)
     a, b = Sample(r.normal(size=(30, 100))), Sample(r.normal(size=(30, 100)))
@@ -276,7 +295,7 @@ def test_finer_screens_have_closer_bounds():
     assert widths[0] > 30 * widths[1] > 30 * 1e4 * widths[2]
 
 
-@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 @settings(max_examples=50, deadline=None)
 @given(
     arrays(np.float64, (6, 3), elements=st.floats(-1e40, 1e40)),
