@@ -210,41 +210,53 @@ class _Search:
         mine = (block.i, block.j)[axis]
         count = block.shape[axis]
 
-        def attempt() -> tuple[int, tuple[Indices, ...]]:
+        def attempt() -> tuple[int, tuple[Indices, Indices, Float64, Float64]]:
             reach = self.reach[mine]
-            least = self.k + block.diagonal
-            full = block.shape[1 - axis] >= least
-            if full and not np.isfinite(reach).all():
+            full = block.shape[1 - axis] >= self.k + block.diagonal
+            narrow = full and not np.isfinite(reach).all()
+            if narrow:
                 reach = np.minimum(reach, block.kth(self.k, axis))
-            found = block.within(reach, axis)
-            if full and len(found[0]) > 4 * self.k * count:
+            pairs = block.within(reach, axis)
+            if full and len(pairs[0]) > 4 * self.k * count:
+                narrow = True
                 reach = np.minimum(reach, block.kth(self.k, axis))
-                found = block.within(reach, axis)
+                pairs = block.within(reach, axis)
+            # The bounds of single pairs are closer than those of the block.
+            lower, upper = block.bounds(*pairs)
+            here, there = (pairs[axis], pairs[1 - axis])
+            if narrow:
+                reach = np.minimum(reach, _kth(here, upper, self.k, count))
             self.reach[mine] = reach
-            return len(found[0]), found
+            kept = lower <= reach[here]
+            return int(np.count_nonzero(kept)), (here[kept], there[kept], lower[kept], upper[kept])
 
-        rows, columns = _settled(block, attempt, screens.OPEN * block.size + 2 * self.k * count)
-        lower, upper = block.bounds(rows, columns)
-        if axis == 1:
-            rows, columns = columns, rows
-        kept = lower <= self.reach[mine][rows]
-        rows, columns, lower, upper = rows[kept], columns[kept], lower[kept], upper[kept]
+        here, there, lower, upper = _settled(
+            block, attempt, screens.OPEN * block.size + 2 * self.k * count
+        )
         other = (block.j, block.i)[axis]
-        self.parts.append((rows + mine.start, columns + other.start, lower, upper))
+        self.parts.append((here + mine.start, there + other.start, lower, upper))
 
     def pairs(self) -> Pairs:
         i, j, lower, upper = (np.concatenate(p) for p in zip(*self.parts, strict=True))
         n = len(self.reach)
-        if self.k == 1:
-            np.minimum.at(self.reach, i, upper)
-        else:
-            order = np.lexsort((upper, i))
-            start = np.searchsorted(i[order], np.arange(n))
-            np.minimum(self.reach, upper[order[start + self.k - 1]], out=self.reach)
+        np.minimum(self.reach, _kth(i, upper, self.k, n), out=self.reach)
         kept = lower <= self.reach[i]
         i, j = i[kept], j[kept]
         squared = squared_distances(self.a, self.a if self.b is None else self.b, i, j)
         return _nearest_of((i, j, squared), self.k, n)
+
+
+def _kth(rows: Indices, values: Float64, k: int, n: int) -> Float64:
+    """The k-th smallest value of each of n rows; infinite for a row that has fewer."""
+    found = np.full(n, np.inf)
+    if k == 1:
+        np.minimum.at(found, rows, values)
+        return found
+    order = np.lexsort((values, rows))
+    start, stop = (np.searchsorted(rows[order], np.arange(n), side) for side in ("left", "right"))
+    enough = stop - start >= k
+    found[enough] = values[order[start[enough] + k - 1]]
+    return found
 
 
 def _nearest_of(pairs: Pairs, k: int, n: int) -> Pairs:
