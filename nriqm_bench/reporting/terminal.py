@@ -87,11 +87,17 @@ class _Page:
     def plain(self, text: str) -> str:
         return text if self.unicode else text.encode("ascii", "replace").decode()
 
-    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:
+    def table(
+        self,
+        header: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        left: int = 1,
+        gap: int = 2,
+    ) -> None:
         """Columns as wide as needed; the first shrinks when the page is too narrow."""
         table = [[self.plain(cell) for cell in row] for row in (header, *rows)]
         widths = [max(len(row[i]) for row in table) for i in range(len(header))]
-        over = sum(widths) + 2 * (len(widths) - 1) - self.width
+        over = sum(widths) + gap * (len(widths) - 1) - self.width
         for i in range(left):
             if over > 0:
                 cut = min(over, widths[i] - 8)
@@ -102,7 +108,7 @@ class _Page:
                 _cut(cell, w).ljust(w) if i < left else cell.rjust(w)
                 for i, (cell, w) in enumerate(zip(row, widths, strict=True))
             ]
-            self.lines.append("  ".join(cells).rstrip())
+            self.lines.append((" " * gap).join(cells).rstrip())
 
     def failures(self) -> None:
         failed = summary.failures(self.run)
@@ -116,14 +122,14 @@ class _Page:
     def matrix(self, matrix: summary.Matrix) -> None:
         self.heading(f"Sensitivity on {matrix.source}: effect in floor SD")
         name = max(len(m) for m in matrix.metrics)
-        room = max(1, (self.width - name) // 8)
+        room = max(1, (self.width - name) // 7)
         for start in range(0, len(matrix.cases), room):
             chosen = range(start, min(start + room, len(matrix.cases)))
             rows = [
                 [metric, *(_cell(matrix.cells[i][j]) for j in chosen)]
                 for i, metric in enumerate(matrix.metrics)
             ]
-            self.table(["metric", *(matrix.experiments[j] for j in chosen)], rows)
+            self.table(["metric", *(matrix.experiments[j] for j in chosen)], rows, gap=1)
         cases = zip(matrix.experiments, matrix.cases, strict=True)
         self.wrapped(", ".join(f"{experiment} {case}" for experiment, case in cases))
 

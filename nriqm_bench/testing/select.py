@@ -132,5 +132,11 @@ def require(name: str) -> None:
 
 
 def _load() -> None:
-    for room in _ROOMS:
-        importlib.import_module(f"nriqm_bench.testing.{room}")
+    rooms = [f"nriqm_bench.testing.{room}" for room in _ROOMS]
+    for room in rooms:
+        importlib.import_module(room)
+    # In the order of the rooms, whichever was imported first.
+    places = {room: place for place, room in enumerate(rooms)}
+    ordered = sorted(_CHECKS.items(), key=lambda item: places.get(item[1][0].__module__, 99))
+    _CHECKS.clear()
+    _CHECKS.update(ordered)
