@@ -67,6 +67,8 @@ def iqm_values(name: str, images: Any, **options: Any) -> Float64:
 def otsu_threshold(values: Float64) -> float:
     """Otsu's threshold from a histogram of 256 bins; the class above it is strictly larger.
 
+    Where bins are empty several thresholds are equally good, and the middle one is taken.
+
     Raises
     ------
     ValueError
@@ -84,7 +86,9 @@ def otsu_threshold(values: Float64) -> float:
     mean_below = np.cumsum(moment) / np.maximum(below, 1)
     mean_above = np.cumsum(moment[::-1])[::-1] / np.maximum(above, 1)
     between = below[:-1] * above[1:] * np.square(mean_below[:-1] - mean_above[1:])
-    return float(centres[int(np.argmax(between))])
+    # Empty bins between two classes are all as good: the middle is safest from noise.
+    best = np.flatnonzero(between == between.max())
+    return float(centres[best[0]] + centres[best[-1]]) / 2
 
 
 def classes(image: NDArray[Any]) -> Classes:
