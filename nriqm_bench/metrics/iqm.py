@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nriqm_bench.metrics.estimate import Spread, spread_of_mean
-from nriqm_bench.metrics.metric import metric
+from nriqm_bench.metrics.metric import Metric, metric
 from nriqm_bench.metrics.sample import Float64
 
 Noise = Literal["detail", "background"]
@@ -216,22 +216,26 @@ def _values(measure: Callable[..., float], images: Any, options: dict[str, Any])
     return np.asarray(found.mean(axis=1))
 
 
-def _spread_of(measure: Callable[..., float]) -> Callable[..., Spread]:
+def _iqm(
+    name: str, *, higher_is_better: bool, top: float = math.inf
+) -> Callable[[Callable[..., float]], Metric]:
+    """What all measures of this room have in common."""
+
     def spread(real: Any, fake: NDArray[Any], **options: Any) -> Spread:
-        return spread_of_mean(_values(measure, fake, options))
+        return spread_of_mean(_values(_MEASURES[name], fake, options))
 
-    return spread
+    return metric(
+        name,
+        higher_is_better=higher_is_better,
+        needs="images",
+        min_samples=1,
+        needs_real=False,
+        range=(0.0, top),
+        spread=spread,
+    )
 
 
-@metric(
-    "snr",
-    higher_is_better=True,
-    needs="images",
-    min_samples=1,
-    needs_real=False,
-    range=(0.0, math.inf),
-    spread=_spread_of(_snr),
-)
+@_iqm("snr", higher_is_better=True)
 def snr(real: Any, fake: NDArray[Any], *, noise: Noise = "detail") -> float:
     """Signal-to-noise ratio: mean of the foreground over the standard deviation of the noise.
 
@@ -255,15 +259,7 @@ def snr(real: Any, fake: NDArray[Any], *, noise: Noise = "detail") -> float:
     return float(_values(_snr, fake, {"noise": noise}).mean())
 
 
-@metric(
-    "cnr",
-    higher_is_better=True,
-    needs="images",
-    min_samples=1,
-    needs_real=False,
-    range=(0.0, math.inf),
-    spread=_spread_of(_cnr),
-)
+@_iqm("cnr", higher_is_better=True)
 def cnr(real: Any, fake: NDArray[Any], *, noise: Noise = "detail") -> float:
     """Contrast-to-noise ratio: difference of the means of two tissues over the noise.
 
@@ -284,15 +280,7 @@ def cnr(real: Any, fake: NDArray[Any], *, noise: Noise = "detail") -> float:
     return float(_values(_cnr, fake, {"noise": noise}).mean())
 
 
-@metric(
-    "cjv",
-    higher_is_better=False,
-    needs="images",
-    min_samples=1,
-    needs_real=False,
-    range=(0.0, math.inf),
-    spread=_spread_of(_cjv),
-)
+@_iqm("cjv", higher_is_better=False)
 def cjv(real: Any, fake: NDArray[Any], *, robust: bool = False) -> float:
     """Coefficient of joint variation: sum of two tissues' deviations over their means' difference.
 
@@ -313,15 +301,7 @@ def cjv(real: Any, fake: NDArray[Any], *, robust: bool = False) -> float:
     return float(_values(_cjv, fake, {"robust": robust}).mean())
 
 
-@metric(
-    "efc",
-    higher_is_better=False,
-    needs="images",
-    min_samples=1,
-    needs_real=False,
-    range=(0.0, 1.0),
-    spread=_spread_of(_efc),
-)
+@_iqm("efc", higher_is_better=False, top=1.0)
 def efc(real: Any, fake: NDArray[Any]) -> float:
     """Entropy focus criterion: entropy of the voxel energies over its maximum.
 
@@ -341,15 +321,7 @@ def efc(real: Any, fake: NDArray[Any]) -> float:
     return float(_values(_efc, fake, {}).mean())
 
 
-@metric(
-    "fber",
-    higher_is_better=True,
-    needs="images",
-    min_samples=1,
-    needs_real=False,
-    range=(0.0, math.inf),
-    spread=_spread_of(_fber),
-)
+@_iqm("fber", higher_is_better=True)
 def fber(real: Any, fake: NDArray[Any], *, average: Literal["mean", "median"] = "mean") -> float:
     """Foreground-to-background energy ratio: mean square inside the object over that outside.
 
@@ -370,15 +342,7 @@ def fber(real: Any, fake: NDArray[Any], *, average: Literal["mean", "median"] = 
     return float(_values(_fber, fake, {"average": average}).mean())
 
 
-@metric(
-    "blur",
-    higher_is_better=False,
-    needs="images",
-    min_samples=1,
-    needs_real=False,
-    range=(0.0, 1.0),
-    spread=_spread_of(_blur),
-)
+@_iqm("blur", higher_is_better=False, top=1.0)
 def blur(real: Any, fake: NDArray[Any], *, size: int = 11) -> float:
     """Perceptual blur: how little an image changes when it is blurred once more.
 
