@@ -3,6 +3,16 @@
 import pytest
 
 
-@pytest.mark.nriqm_case("blur")
-def test_blur(curve, expectation):
+@pytest.mark.nriqm_case(
+    "bias-field",
+    "blur",
+    "elastic",
+    "gamma",
+    "ghosting",
+    "gibbs",
+    "motion",
+    "spike",
+    "translation",
+)
+def test_artefact(curve, expectation):
     assert curve.meets(expectation)

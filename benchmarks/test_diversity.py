@@ -3,11 +3,11 @@
 import pytest
 
 
-@pytest.mark.nriqm_case("internal-duplication")
-def test_internal_duplication(curve, expectation):
-    assert curve.meets(expectation)
-
-
-@pytest.mark.nriqm_case("mode-drop")
-def test_mode_drop(curve, expectation):
+@pytest.mark.nriqm_case(
+    "internal-duplication",
+    "mode-drop",
+    "lesion-mode-drop",
+    "truncation",
+)
+def test_diversity(curve, expectation):
     assert curve.meets(expectation)

@@ -3,11 +3,10 @@
 import pytest
 
 
-@pytest.mark.nriqm_case("gaussian-noise")
-def test_gaussian_noise(curve, expectation):
-    assert curve.meets(expectation)
-
-
-@pytest.mark.nriqm_case("rician-noise")
-def test_rician_noise(curve, expectation):
+@pytest.mark.nriqm_case(
+    "gaussian-noise",
+    "poisson-noise",
+    "rician-noise",
+)
+def test_noise(curve, expectation):
     assert curve.meets(expectation)

@@ -5,27 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from nriqm_bench import cases, datasets, extractors, generators, metrics, perturbations
+from nriqm_bench import cases, extractors, generators, metrics, perturbations
 from nriqm_bench.cases import HELD_OUT, Case
 from nriqm_bench.evidence import Curve, Floor
-from nriqm_bench.features import FeatureStore, default_cache_dir
-from nriqm_bench.provenance import code_digest, environment, rng_for
+from nriqm_bench.features import FeatureStore
+from nriqm_bench.imagery import PARTS, Imagery, Progress
+from nriqm_bench.provenance import environment, rng_for
 from nriqm_bench.registry import UnknownName, unknown
 from nriqm_bench.reporting import Gate, Row, Run
-from nriqm_bench.settings import Settings, SettingsError
+from nriqm_bench.settings import REMEDIES, Settings
 
 if TYPE_CHECKING:
-    from nriqm_bench.images import ImageSet
     from nriqm_bench.metrics import Sample
-
-PARTS = ("train", "reference", HELD_OUT)
 
 # Reports hold numbers: what is infinite (MiFID of a full copy) counts as this.
 INFINITE = 1e12
@@ -34,13 +31,18 @@ INFINITE = 1e12
 # features do not; network features see flips, which pixels do not.
 PIXELS = "pixels"
 
-DEFAULT_SIZE = 128
+# Feature spaces that see what whole-image features average away, by what the images show.
+REMEDY_SPACES = {
+    "lesion": ("lesion", "lesion-found", "efficientnet-lite0-maps"),
+    "vessel": ("vessel", "vessel-found", "efficientnet-lite0-maps"),
+}
+# In them these speak for their families; all that can read a space are run where it was asked for.
+REMEDY_METRICS = ("coverage", "density", "fid", "kid", "precision", "recall")
+
 SPLITS = 100
 
-Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
 
-
-class Lab:
+class Lab(Imagery):
     """Everything one run needs to score a metric on a source, computed on demand and kept.
 
     Parameters
@@ -62,13 +64,7 @@ class Lab:
         store: FeatureStore | None = None,
         progress: Progress | None = None,
     ) -> None:
-        self.settings = settings
-        self.generators = {g.name: g for g in generators}
-        self.store = store if store is not None else FeatureStore(_cache_dir(settings))
-        self.progress = progress
-        self.dataset = datasets.open(settings.dataset)
-        self._images: dict[str, ImageSet] = {}
-        self._extractors: dict[str, Any] = {}
+        super().__init__(settings, generators, store, progress)
         self._samples: dict[tuple[str, str], Sample] = {}
         self._scores: dict[tuple[str, str, str, float], dict[str, float]] = {}
         self._floors: dict[str, dict[str, Floor]] = {}
@@ -93,25 +89,27 @@ class Lab:
             generator.name = _unique(generator.name, {HELD_OUT, *(g.name for g in loaded)})
             loaded.append(generator)
         lab = cls(settings, loaded, progress=progress)
-        for spec in settings.extractor:
+        for spec in lab.extractors:
             known = extractors.names()
             if (name := spec.partition(":")[0]) not in known:
-                raise UnknownName(unknown("extractor", name, known))
+                raise UnknownName(unknown("extractor", name, [*known, REMEDIES]))
             # A missing package ends the run at once, not each case for itself.
             getattr(extractors.get(name), "require", lambda: None)()
         _ = lab.metrics
         return lab
 
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """Where images come from: held-out real ones, then each generator."""
-        return (HELD_OUT, *self.generators)
-
-    @property
+    @cached_property
     def extractors(self) -> tuple[str, ...]:
         """The feature spaces of this run; pixels are always among them, for memorisation."""
-        asked = self.settings.extractor
-        return asked if PIXELS in asked else (*asked, PIXELS)
+        found: list[str] = []
+        for spec in self.settings.extractor:
+            found += REMEDY_SPACES[self.dataset.region] if spec == REMEDIES else (spec,)
+        return tuple(dict.fromkeys([*found, PIXELS]))
+
+    @property
+    def main(self) -> str:
+        """The feature space that gates judge in: the first."""
+        return self.extractors[0]
 
     @cached_property
     def metrics(self) -> tuple[str, ...]:
@@ -128,105 +126,38 @@ class Lab:
     def metrics_in(self, extractor: str) -> tuple[str, ...]:
         """The metrics judged in one feature space: all that can read it, where it was asked for.
 
-        Where it was not, memorisation only.
+        Where it was not: memorisation in pixels, and `REMEDY_METRICS` in the remedies.
         """
         name = extractor.partition(":")[0]
         gives = getattr(extractors.get(name), "gives", "features")
+        remedy = self._is_remedy(extractor)
 
         def reads(metric: str) -> bool:
             found = metrics.get(metric)
             fits = not found.spaces or any(fnmatchcase(name, p) for p in found.spaces)
-            asked = extractor in self.settings.extractor or found.needs_train
-            return found.needs == gives and fits and asked
+            asked = extractor in self.settings.extractor
+            joins = metric in REMEDY_METRICS if remedy else asked or found.needs_train
+            # A metric of one's own is tried in every space.
+            return found.needs == gives and fits and (joins or (remedy and not found.builtin))
 
         return tuple(metric for metric in self.metrics if reads(metric))
+
+    def spaces(self, case: Case) -> tuple[str, ...]:
+        """The feature spaces in which a case is judged.
+
+        The remedies are for local damage; under noise they are judged for the noise equivalent.
+        """
+        local = bool(case.region) or case is cases.GAUSSIAN_NOISE
+        return tuple(e for e in self.extractors if local or not self._is_remedy(e))
+
+    def _is_remedy(self, extractor: str) -> bool:
+        return extractor in REMEDY_SPACES[self.dataset.region] and (
+            extractor not in self.settings.extractor
+        )
 
     def levels(self, case: Case) -> tuple[float, ...]:
         """The levels of `case` in this run."""
         return case.quick if self.settings.quick else case.levels
-
-    @cached_property
-    def size(self) -> int:
-        """Height and width of the images: the generators', to which real images are brought.
-
-        Without generators: the dataset's own, or `DEFAULT_SIZE` where it has none.
-
-        Raises
-        ------
-        SettingsError
-            When generators differ or their images are not square.
-        """
-        sizes: dict[str, tuple[int, ...]] = {}
-        for name, generator in self.generators.items():
-            sizes[name] = generator.size or generator.sample(1, self.settings.seed).spatial
-        if not sizes:
-            return self.dataset.size() or DEFAULT_SIZE
-        found = set(sizes.values())
-        if len(found) > 1 or len(shape := next(iter(found))) != 2 or shape[0] != shape[1]:
-            told = ", ".join(f"{name} {shape}" for name, shape in sizes.items())
-            raise SettingsError(
-                f"the generators make images of shape {told}; all must be square, 2-D and of one "
-                "size: run others in a run of their own"
-            )
-        return shape[0]
-
-    def images(self, source: str) -> ImageSet:
-        """The images of a part of the dataset (train, reference, held-out) or of a generator."""
-        if source not in self._images:
-            s = self.settings
-            if source in PARTS:
-                found = self.dataset.load(source, s.n, s.seed, self.size, progress=self.progress)
-            else:
-                found = self.generators[source].sample(s.n, s.seed, progress=self.progress)
-            self._images[source] = found
-        return self._images[source]
-
-    def recipe(self, source: str, case: Case | None = None, level: float = 0.0) -> dict[str, Any]:
-        """What the images are made of, as content: equal recipes give equal images."""
-        s = self.settings
-        base: dict[str, Any] = {"n": s.n, "seed": s.seed, "code": code_digest()}
-        if source in PARTS:
-            base |= {"dataset": self.dataset.key(), "part": source, "size": self.size}
-        else:
-            base |= {"generator": self.generators[source].key()}
-        if case is None or level == 0:
-            return base
-        perturbation = perturbations.get(case.perturbation)
-        made: dict[str, Any] = {
-            "of": base,
-            "perturbation": perturbation.name,
-            "version": perturbation.version,
-            "options": dict(case.options),
-            "level": level,
-            "seed": s.seed,
-        }
-        if "train" in perturbation.needs:
-            made["train"] = self.recipe("train")
-        return made
-
-    def perturbed(self, source: str, case: Case, level: float) -> ImageSet:
-        """The images of `source` damaged as `case` says.
-
-        All levels of one sweep see the same random numbers, so that only the level differs.
-        """
-        perturbation = perturbations.get(case.perturbation)
-        context = dict(case.options)
-        if "train" in perturbation.needs:
-            context["train"] = self.images("train")
-        rng = rng_for(self.settings.seed, "perturbation", case.name, source)
-        return perturbation(self.images(source), level, rng, **context)
-
-    def features(
-        self, source: str, extractor: str, case: Case | None = None, level: float = 0.0
-    ) -> NDArray[np.float32]:
-        """``(n, d)`` features of a source, damaged or not; computed once and cached by content."""
-
-        def make() -> ImageSet:
-            return self.images(source) if case is None else self.perturbed(source, case, level)
-
-        return self.store.features(
-            self._extractor(extractor), self.recipe(source, case, level), make, self.progress
-        )
 
     def sample(self, source: str, extractor: str) -> Sample:
         """The undamaged features of a source, with the statistics that metrics share."""
@@ -290,9 +221,10 @@ class Lab:
         return self._floors[extractor]
 
     def curve(self, case: Case, source: str, extractor: str, metric: str) -> Curve:
-        """One metric along one case; its noise curve comes along for the noise equivalent."""
+        """One metric along one case; the curves that it is compared with come along."""
         noise = cases.GAUSSIAN_NOISE
         levels = self.levels(case)
+        local = cases.get(case.control_of) if case.control_of else None
         perturbation = perturbations.get(case.perturbation)
         return Curve(
             levels=levels,
@@ -303,23 +235,8 @@ class Lab:
             perturbation=case.perturbation,
             unit=perturbation.unit,
             noise=None if case is noise else self.curve(noise, source, extractor, metric),
+            local=None if local is None else self.curve(local, source, extractor, metric),
         )
-
-    def missing(self, case: Case, source: str) -> str:
-        """What the images of `source` lack that `case` needs (masks, sites); empty when nothing."""
-        needs = perturbations.get(case.perturbation).needs & {"masks", "sites"}
-        if not needs:
-            return ""
-
-        def compute() -> list[str]:
-            found = self.images(source)
-            lacking = [name for name in ("masks", "sites") if getattr(found, name) is None]
-            if found.sites is not None and len(set(found.sites.tolist())) < 2:
-                lacking.append("sites")
-            return lacking
-
-        lacking: list[str] = self.store.value({"lacking": self.recipe(source)}, compute)
-        return " and ".join(name for name in lacking if name in needs)
 
     def saturated(self, case: Case, source: str, extractor: str, metric: str) -> str:
         """Why a generator's metric cannot worsen by 3 floor SD any more; empty when it can.
@@ -339,21 +256,9 @@ class Lab:
             f"that real images reach ({worst:.4g})"
         )
 
-    def subjects(self, part: str) -> list[str]:
-        """The subject of each image of a part of the dataset; images without one stand alone."""
-
-        def compute() -> list[str]:
-            found = self.images(part)
-            if found.subjects is None:
-                return [f"{part}-{i}" for i in range(len(found))]
-            return [str(s) for s in found.subjects]
-
-        subjects: list[str] = self.store.value({"subjects": self.recipe(part)}, compute)
-        return subjects
-
-    def run(self, rows: Sequence[Row], gates: Sequence[Gate]) -> Run:
+    def run(self, rows: Sequence[Row], gates: Sequence[Gate], notes: Sequence[str] = ()) -> Run:
         """The finished run, ready to be reported: equal runs give equal rows in equal order."""
-        notes = [note for g in self.generators.values() for note in g.notes]
+        told = [note for g in self.generators.values() for note in g.notes]
         return Run(
             environment=environment(),
             generator=[
@@ -370,7 +275,7 @@ class Lab:
             | {"noise_levels": list(self.levels(cases.GAUSSIAN_NOISE)), "floor_splits": SPLITS},
             rows=sorted(rows, key=Row.sort_key),
             gates=sorted(gates, key=Gate.sort_key),
-            notes=[*notes, *self.store.notes],
+            notes=[*told, *notes, *self.store.notes],
         )
 
     def _splits(self) -> Iterable[tuple[NDArray[np.intp], ...]]:
@@ -388,7 +293,7 @@ class Lab:
 
     def _against(self, extractor: str) -> dict[str, Any]:
         return {
-            "extractor": self._extractor(extractor).key(),
+            "extractor": self.extractor(extractor).key(),
             "parts": [self.recipe(part) for part in PARTS],
         }
 
@@ -411,23 +316,12 @@ class Lab:
         found = self.store.value({**recipe, "metrics": own}, lambda: alone(own)) if own else {}
         return {**found, **(alone(others) if others else {})}
 
-    def _extractor(self, spec: str) -> Any:
-        if spec not in self._extractors:
-            self._extractors[spec] = extractors.open(spec, device=self.settings.device)
-        return self._extractors[spec]
-
     def _show(self, items: Iterable[Any], description: str) -> Iterable[Any]:
         return items if self.progress is None else self.progress(items, description, SPLITS)
 
 
 def _finite(value: float) -> float:
     return float(np.clip(value, -INFINITE, INFINITE))
-
-
-def _cache_dir(settings: Settings) -> Path | None:
-    if settings.cache == "off":
-        return None
-    return Path(settings.cache) if settings.cache else default_cache_dir()
 
 
 def _unique(name: str, taken: set[str]) -> str:

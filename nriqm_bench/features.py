@@ -82,7 +82,7 @@ class FeatureStore:
         )
 
         def compute() -> NDArray[np.float32]:
-            return self._extract(extractor, make().images, progress)
+            return self._extract(extractor, make(), progress)
 
         found: NDArray[np.float32] = self._entry(key, compute, _pack_array, _unpack_array)
         return found
@@ -163,10 +163,14 @@ class FeatureStore:
             self._note(f"the cache {self.cache} cannot be written ({error.strerror})")
 
     def _extract(
-        self, extractor: Extractor, images: NDArray[np.float32], progress: Progress | None
+        self, extractor: Extractor, found: ImageSet, progress: Progress | None
     ) -> NDArray[np.float32]:
+        images = found.images
+        masks = found.masks if "masks" in getattr(extractor, "needs", ()) else None
         rows = self._rows.setdefault(extractor.key(), {})
-        names = [hashlib.sha256(np.ascontiguousarray(image).data).digest() for image in images]
+        names = [_digest(image) for image in images]
+        if masks is not None:
+            names = [name + _digest(mask) for name, mask in zip(names, masks, strict=True)]
         new = list({name: i for i, name in enumerate(names) if name not in rows}.items())
         starts = range(0, len(new), CHUNK)
         steps: Iterable[int] = starts
@@ -174,20 +178,26 @@ class FeatureStore:
             steps = progress(starts, f"features, {extractor.name}", len(starts))
         for start in steps:
             chunk = new[start : start + CHUNK]
-            found = extractor(images[[i for _, i in chunk]])
-            if found.shape[0] != len(chunk) or not np.isfinite(found).all():
+            at = [i for _, i in chunk]
+            given = {} if masks is None else {"masks": masks[at]}
+            made = extractor(images[at], **given)
+            if made.shape[0] != len(chunk) or not np.isfinite(made).all():
                 raise ValueError(
-                    f"extractor {extractor.name!r} returned shape {found.shape} with "
-                    f"{np.count_nonzero(~np.isfinite(found))} values not finite, must be "
+                    f"extractor {extractor.name!r} returned shape {made.shape} with "
+                    f"{np.count_nonzero(~np.isfinite(made))} values not finite, must be "
                     f"({len(chunk)}, d) and finite"
                 )
-            rows.update({name: row for (name, _), row in zip(chunk, found, strict=True)})
+            rows.update({name: row for (name, _), row in zip(chunk, made, strict=True)})
         self.counts["images"] += len(new)
         return np.stack([rows[name] for name in names])
 
     def _note(self, sentence: str) -> None:
         if sentence not in self.notes:
             self.notes.append(sentence)
+
+
+def _digest(array: NDArray[Any]) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(array).data).digest()
 
 
 def content_key(content: Any) -> str:

@@ -157,7 +157,7 @@ def _score(lab: Lab, generator: str, spec: GateSpec) -> float:
 
 
 def _space(lab: Lab, spec: GateSpec) -> str:
-    return spec.space or lab.settings.extractor[0]
+    return spec.space or lab.main
 
 
 def _interval(spec: GateSpec, value: float, sd: float, n: int) -> list[float]:

@@ -9,6 +9,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+# Stands for the feature spaces that see local damage in what the dataset shows.
+REMEDIES = "remedies"
+
 REPORT_SUFFIXES = (".json", ".md", ".html", ".csv")
 
 
@@ -29,7 +32,8 @@ class Option:
     @property
     def flag(self) -> str:
         """The command line flag."""
-        return "--generator" if self.name == "generator" else f"--nriqm-{self.name}"
+        dashed = self.name.replace("_", "-")
+        return "--generator" if self.name == "generator" else f"--nriqm-{dashed}"
 
     @property
     def variable(self) -> str:
@@ -55,9 +59,10 @@ OPTIONS = (
     Option(
         "extractor",
         "feature space: efficientnet-lite0, pixels, torchscript:PATH or a registered name; "
-        "repeatable (memorisation is judged in pixels too)",
+        "'remedies' stands for those of the lesion or vessel; repeatable, gates judge in the first "
+        "(memorisation is judged in pixels too)",
         "SPEC",
-        ("efficientnet-lite0",),
+        ("efficientnet-lite0", REMEDIES),
         repeatable=True,
     ),
     Option("metric", "run only metrics that match; repeatable", "GLOB", ("*",), repeatable=True),
@@ -77,6 +82,12 @@ OPTIONS = (
     Option(
         "architecture", "what builds the network of a bare state dict", "pkg.mod:callable", None
     ),
+    Option(
+        "expected_failures",
+        "a TOML file of failures that are known, each with its reason",
+        "FILE",
+        None,
+    ),
     Option("trust", "allow a checkpoint to run its own Python", default=False),
 )
 
@@ -92,7 +103,7 @@ class Settings:
 
     generator: tuple[str, ...] = ()
     dataset: str = "phantom-tumour"
-    extractor: tuple[str, ...] = ("efficientnet-lite0",)
+    extractor: tuple[str, ...] = ("efficientnet-lite0", REMEDIES)
     metric: tuple[str, ...] = ("*",)
     n: int = 200
     seed: int = 0
@@ -102,6 +113,7 @@ class Settings:
     report: tuple[str, ...] = ()
     baseline: str | None = None
     architecture: str | None = None
+    expected_failures: str | None = None
     trust: bool = False
     gates: tuple[tuple[str, float], ...] = ()
 
@@ -130,6 +142,7 @@ class Settings:
         """
         environ = os.environ if environ is None else environ
         table, where = _table(root)
+        table = {key.replace("-", "_"): value for key, value in table.items()}
         chosen: dict[str, Any] = {"gates": _gates(table.pop("gates", {}), where)}
         known = {option.name for option in OPTIONS}
         for key in table:
@@ -154,7 +167,7 @@ class Settings:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON types, without what does not change a score (reports, cache)."""
-        left_out = {"report", "cache", "generator", "baseline", "trust"}
+        left_out = {"report", "cache", "generator", "baseline", "trust", "expected_failures"}
         return {
             f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name not in left_out
         }

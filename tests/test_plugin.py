@@ -221,13 +221,13 @@ def test_known_blind_spot_is_an_expected_failure(run, pytester):
     pytester.makeconftest(
         """
         import dataclasses
-        from nriqm_bench import cases
+        from nriqm_bench import cases, evidence
 
         def pytest_nriqm_register(config):
             spot = cases.BlindSpot("fid", "it does not look", extractor="pixels")
             cases.registry.add("reversed", dataclasses.replace(
                 cases.GAUSSIAN_NOISE, name="reversed",
-                expect={"*": cases.degrades(effect=1e9)}, blind=(spot,),
+                expect={"*": evidence.degrades(effect=1e9)}, blind=(spot,),
             ))
         """
     )

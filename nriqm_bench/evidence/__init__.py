@@ -17,6 +17,7 @@ from nriqm_bench.evidence.expectations import (
     improves,
     linear,
     not_better,
+    outweighed,
     unspecified,
 )
 from nriqm_bench.evidence.floor import Floor, holm
@@ -35,5 +36,6 @@ __all__ = [
     "improves",
     "linear",
     "not_better",
+    "outweighed",
     "unspecified",
 ]

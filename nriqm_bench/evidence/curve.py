@@ -35,6 +35,8 @@ class Curve:
         Names, for the sentences.
     noise
         The metric's own curve under Gaussian noise of the same images, for `noise_equivalent`.
+    local
+        The metric's own curve under the local damage of which this is the control.
 
     Raises
     ------
@@ -50,6 +52,7 @@ class Curve:
     perturbation: str = "level"
     unit: str = ""
     noise: Curve | None = None
+    local: Curve | None = None
 
     def __post_init__(self) -> None:
         levels = tuple(float(level) for level in self.levels)
@@ -107,10 +110,11 @@ class Curve:
 
         Read off `noise` by linear interpolation: the smallest sigma at which noise reaches as
         far, even where more noise falls back again; 0 when the last level does not worsen the
-        metric, the largest sigma measured when it exceeds the whole noise curve, None when there
-        is no noise curve, or one that never worsens the metric by 3 floor SD: it measures nothing.
+        metric, the largest sigma measured when it exceeds the whole noise curve. None when there
+        is no noise curve, or neither noise nor the last level worsens the metric by 3 floor SD:
+        then both are within the floor and nothing is measured.
         """
-        if self.noise is None or self.noise.detection_level is None:
+        if self.noise is None or (self.noise.detection_level is None and self.effect < 3.0):
             return None
         effect = (self.effect * self.floor.sd) / self.noise.floor.sd
         if effect <= 0:
@@ -152,6 +156,10 @@ class Curve:
     def converges(self, to: float, within: float) -> Verdict:
         """See `nriqm_bench.evidence.converges`."""
         return self.meets(expectations.converges(to, within))
+
+    def outweighed(self, unseen: float = 3.0) -> Verdict:
+        """See `nriqm_bench.evidence.outweighed`."""
+        return self.meets(expectations.outweighed(unseen))
 
     @property
     def subject(self) -> str:

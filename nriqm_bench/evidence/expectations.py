@@ -108,6 +108,27 @@ def not_better(effect: float = 3.0) -> Expectation:
     return Expectation(f"not better by {effect:g} SD", judge)
 
 
+def outweighed(unseen: float = 3.0) -> Expectation:
+    """The control worsens the metric no further than the local damage of the same energy does.
+
+    The curve's `local` is the other one; a control that worsens the metric by less than `unseen`
+    floor SD outweighs nothing.
+    """
+
+    def judge(curve: Curve) -> Verdict:
+        if curve.local is None:
+            raise ValueError(f"{curve.subject} is no control: its curve has no local one")
+        other = curve.local.effect
+        return Verdict(
+            curve.effect <= max(other, unseen),
+            f"{curve.subject} worsened by {curve.effect:z.2f} floor SD and "
+            f"{curve.local.perturbation} of the same energy by {other:z.2f}, must be no more than "
+            f"that (or below {unseen:g})",
+        )
+
+    return Expectation("no more than the local damage", judge)
+
+
 def linear(r2: float = 0.9) -> Expectation:
     """The metric is a straight line in the level: R squared of the fit at least `r2`."""
 

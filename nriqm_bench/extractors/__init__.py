@@ -17,6 +17,11 @@ class Extractor(Protocol):
     """Images ``(N, C, *S)`` float32 in [0, 1] to features ``(N, dim)`` float32.
 
     `key` identifies weights and preprocessing: equal keys and images give equal features.
+
+    An extractor whose attribute `needs` holds ``"masks"`` is called as
+    ``extractor(images, masks=masks)``. One that learns from training images has
+    ``fit(key, train) -> Extractor``: the key of the result includes `key`, which identifies the
+    training images, and ``train()``, which makes them, is called at the first call only.
     """
 
     name: str
@@ -25,7 +30,7 @@ class Extractor(Protocol):
     def key(self) -> str:
         """Name, hash of the weights and version of the preprocessing."""
 
-    def __call__(self, images: Any) -> NDArray[np.float32]:
+    def __call__(self, images: Any, **given: Any) -> NDArray[np.float32]:
         """The features of each image."""
 
 

@@ -1,0 +1,212 @@
+"""Images and features of one run, each made once: dataset parts, samples, and both damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nriqm_bench import datasets, extractors, perturbations
+from nriqm_bench.cases import HELD_OUT, Case
+from nriqm_bench.features import FeatureStore, content_key, default_cache_dir
+from nriqm_bench.provenance import code_digest, rng_for
+from nriqm_bench.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from nriqm_bench.generators import Generator
+    from nriqm_bench.images import ImageSet
+
+PARTS = ("train", "reference", HELD_OUT)
+
+DEFAULT_SIZE = 128
+
+Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
+
+
+class Imagery:
+    """Images and features by source (a part of the dataset, or a generator), made on demand.
+
+    Parameters
+    ----------
+    settings
+        What the run was asked to do.
+    generators
+        The loaded generators on trial; their names become sources beside ``held-out``.
+    store
+        Where features are kept; by default as `settings` says.
+    progress
+        ``(iterable, description, total) -> iterable``, for long steps.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        generators: Sequence[Generator] = (),
+        store: FeatureStore | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.settings = settings
+        self.generators = {g.name: g for g in generators}
+        self.store = store if store is not None else FeatureStore(_cache_dir(settings))
+        self.progress = progress
+        self.dataset = datasets.open(settings.dataset)
+        self._images: dict[str, ImageSet] = {}
+        self._extractors: dict[str, Any] = {}
+        self._size: int | None = None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Where images come from: held-out real ones, then each generator."""
+        return (HELD_OUT, *self.generators)
+
+    @property
+    def size(self) -> int:
+        """Height and width of the images: the generators', to which real images are brought.
+
+        Without generators: the dataset's own, or `DEFAULT_SIZE` where it has none.
+
+        Raises
+        ------
+        SettingsError
+            When generators differ or their images are not square.
+        """
+        if self._size is None:
+            self._size = self._common_size()
+        return self._size
+
+    def _common_size(self) -> int:
+        sizes: dict[str, tuple[int, ...]] = {}
+        for name, generator in self.generators.items():
+            sizes[name] = generator.size or generator.sample(1, self.settings.seed).spatial
+        if not sizes:
+            return self.dataset.size() or DEFAULT_SIZE
+        found = set(sizes.values())
+        if len(found) > 1 or len(shape := next(iter(found))) != 2 or shape[0] != shape[1]:
+            told = ", ".join(f"{name} {shape}" for name, shape in sizes.items())
+            raise SettingsError(
+                f"the generators make images of shape {told}; all must be square, 2-D and of one "
+                "size: run others in a run of their own"
+            )
+        return shape[0]
+
+    def images(self, source: str) -> ImageSet:
+        """The images of a part of the dataset (train, reference, held-out) or of a generator."""
+        if source not in self._images:
+            s = self.settings
+            if source in PARTS:
+                found = self.dataset.load(source, s.n, s.seed, self.size, progress=self.progress)
+            else:
+                found = self.generators[source].sample(s.n, s.seed, progress=self.progress)
+            self._images[source] = found
+        return self._images[source]
+
+    def recipe(self, source: str, case: Case | None = None, level: float = 0.0) -> dict[str, Any]:
+        """What the images are made of, as content: equal recipes give equal images."""
+        s = self.settings
+        base: dict[str, Any] = {"n": s.n, "seed": s.seed, "code": code_digest()}
+        if source in PARTS:
+            base |= {"dataset": self.dataset.key(), "part": source, "size": self.size}
+        else:
+            base |= {"generator": self.generators[source].key()}
+        if case is None or level == 0:
+            return base
+        perturbation = perturbations.get(case.perturbation)
+        made: dict[str, Any] = {
+            "of": base,
+            "perturbation": perturbation.name,
+            "version": perturbation.version,
+            "options": dict(case.options),
+            "level": level,
+            "draw": _draw(case),
+            "seed": s.seed,
+        }
+        if "train" in perturbation.needs:
+            made["train"] = self.recipe("train")
+        return made
+
+    def perturbed(self, source: str, case: Case, level: float) -> ImageSet:
+        """The images of `source` damaged as `case` says.
+
+        All levels of one sweep see the same random numbers, so that only the level differs; so
+        does a control and the local damage that it is compared with.
+        """
+        perturbation = perturbations.get(case.perturbation)
+        context = dict(case.options)
+        if "train" in perturbation.needs:
+            context["train"] = self.images("train")
+        rng = rng_for(self.settings.seed, "perturbation", _draw(case), source)
+        return perturbation(self.images(source), level, rng, **context)
+
+    def features(
+        self, source: str, extractor: str, case: Case | None = None, level: float = 0.0
+    ) -> NDArray[np.float32]:
+        """``(n, d)`` features of a source, damaged or not; computed once and cached by content."""
+
+        def make() -> ImageSet:
+            return self.images(source) if case is None else self.perturbed(source, case, level)
+
+        return self.store.features(
+            self.extractor(extractor), self.recipe(source, case, level), make, self.progress
+        )
+
+    def extractor(self, spec: str) -> Any:
+        """The extractor of a specification, fitted to the training images where it learns."""
+        if spec not in self._extractors:
+            found = extractors.open(spec, device=self.settings.device)
+            if hasattr(found, "fit"):
+                found = found.fit(content_key(self.recipe("train")), lambda: self.images("train"))
+            self._extractors[spec] = found
+        return self._extractors[spec]
+
+    def missing(self, case: Case, source: str, extractor: str = "") -> str:
+        """What the images of `source` lack for `case` in a feature space; empty when nothing."""
+        if case.region and case.region != self.dataset.region:
+            return f"{case.region}s"
+        needs = perturbations.get(case.perturbation).needs & {"masks", "sites"}
+        lacking = self._lacking(source) if needs else []
+        if extractor:
+            builder = extractors.get(extractor.partition(":")[0])
+            if "masks" in getattr(builder, "needs", ()) and "masks" in self._lacking(source):
+                lacking, needs = ["masks"], needs | {"masks"}
+            elif hasattr(builder, "fit") and "masks" in self._lacking("train"):
+                return "masks of training images"
+        return " and ".join(name for name in lacking if name in needs)
+
+    def subjects(self, part: str) -> list[str]:
+        """The subject of each image of a part of the dataset; images without one stand alone."""
+
+        def compute() -> list[str]:
+            found = self.images(part)
+            if found.subjects is None:
+                return [f"{part}-{i}" for i in range(len(found))]
+            return [str(s) for s in found.subjects]
+
+        subjects: list[str] = self.store.value({"subjects": self.recipe(part)}, compute)
+        return subjects
+
+    def _lacking(self, source: str) -> list[str]:
+        """Of masks and sites, what the images of a source do not have."""
+
+        def compute() -> list[str]:
+            found = self.images(source)
+            lacking = [name for name in ("masks", "sites") if getattr(found, name) is None]
+            if found.sites is not None and len(set(found.sites.tolist())) < 2:
+                lacking.append("sites")
+            return lacking
+
+        lacking: list[str] = self.store.value({"lacking": self.recipe(source)}, compute)
+        return lacking
+
+
+def _draw(case: Case) -> str:
+    """What the random numbers of a case are drawn for."""
+    return case.control_of or case.name
+
+
+def _cache_dir(settings: Settings) -> Path | None:
+    if settings.cache == "off":
+        return None
+    return Path(settings.cache) if settings.cache else default_cache_dir()

@@ -1,0 +1,232 @@
+"""What one pytest session knows: settings, the lab, and the rows as they arrive.
+
+Imports the standard library and pytest alone, like the plugin.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import pytest
+
+from nriqm_bench import expected
+from nriqm_bench.settings import OPTIONS, Option, Settings, SettingsError
+
+if TYPE_CHECKING:
+    from nriqm_bench.cases import Case
+    from nriqm_bench.experiment import Lab
+    from nriqm_bench.reporting import Gate, Row, Run
+
+# Properties of a report that carry a row or a gate.
+ROW, GATE = "nriqm_row", "nriqm_gate"
+
+
+class Session:
+    """One pytest session: a plugin of its own, registered under `NAME`."""
+
+    NAME = "nriqm-session"
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.rows: list[Row] = []
+        self.gates: list[Gate] = []
+        self._lab: Lab | None = None
+        self._run: Run | None = None
+        self._screen: TextIO | None = None
+
+    @property
+    def lab(self) -> Lab:
+        """The lab of this run, opened on first use."""
+        if self._lab is None:
+            settings = self.settings()
+            self.config.hook.pytest_nriqm_register(config=self.config)
+            from nriqm_bench.experiment import Lab
+
+            _ = self.expected_failures
+            self._lab = Lab.open(settings, progress=self.progress)
+        return self._lab
+
+    @cached_property
+    def expected_failures(self) -> tuple[expected.ExpectedFailure, ...]:
+        """The failures that the user declared."""
+        path = self.settings().expected_failures
+        return expected.read(path) if path else ()
+
+    def settings(self) -> Settings:
+        """The settings of this run; a bad one ends the run as a usage error."""
+        return Settings.load(self._given(), root=self.config.rootpath)
+
+    def _given(self) -> dict[str, Any]:
+        return {option.name: self.config.getoption(dest(option)) for option in OPTIONS}
+
+    def asked(self) -> bool:
+        """Whether the user asked for anything of ours on the command line or by environment."""
+        return any(v is not None for v in self._given().values()) or any(
+            os.environ.get(option.variable) for option in OPTIONS
+        )
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> None:
+        """Open what the command line names before anything is collected: errors exit with 4."""
+        if self.asked():
+            try:
+                _ = self.lab.size
+            except (SettingsError, KeyError, ValueError, OSError, ImportError) as error:
+                raise pytest.UsageError(_sentence(error)) from error
+
+    def pytest_report_header(self) -> list[str]:
+        """What is on trial, when the command line or the environment says so."""
+        if not self.asked():
+            return []
+        try:
+            s = self.settings()
+        except SettingsError as error:
+            raise pytest.UsageError(str(error)) from error
+        on_trial = ", ".join(s.generator) or "none given; held-out real images stand in"
+        return [
+            f"nriqm: generator: {on_trial}",
+            f"nriqm: dataset {s.dataset}, n {s.n}, seed {s.seed}, extractor "
+            f"{', '.join(s.extractor)}, device {s.device}{', quick' if s.quick else ''}",
+        ]
+
+    def points(self, names: Sequence[str]) -> list[Any]:
+        """The parameters of some cases: every source, extractor and metric they speak of."""
+        from nriqm_bench import cases
+        from nriqm_bench.registry import UnknownName
+
+        try:
+            found, lab = [cases.get(name) for name in names], self.lab
+        except UnknownName as error:
+            raise pytest.UsageError(str(error)) from error
+        return [point for case in found for point in self._points_of(case, lab)]
+
+    def _points_of(self, case: Case, lab: Lab) -> list[Any]:
+        if case.region and case.region != lab.dataset.region:
+            reason = (
+                f"it damages {case.region}s, and {lab.dataset.spec} shows {lab.dataset.region}s"
+            )
+            return [_skipped(reason, case.name)]
+        return [
+            pytest.param(
+                (case, source, extractor, metric),
+                id=f"{case.name}-{source}-{Path(extractor).name}-{metric}",
+            )
+            for source in (lab.sources[:1] if case.held_out_only else lab.sources)
+            for extractor in lab.spaces(case)
+            for metric in lab.metrics_in(extractor)
+        ]
+
+    def gate_points(self, names: Iterable[str]) -> list[Any]:
+        """The parameters of the gates: every generator and every gate of this run."""
+        from nriqm_bench import gates
+
+        lab = self.lab
+        chosen = [name for name in gates.available(lab) if name in names]
+        points = [
+            pytest.param((generator, name), id=f"{generator}-{name}")
+            for generator in lab.generators
+            for name in chosen
+        ]
+        return points or [_skipped("no --generator was given, so none can be released")]
+
+    def progress(self, items: Iterable[Any], description: str, total: int) -> Iterable[Any]:
+        """Show a long step on the terminal, past pytest's capture; silent when it is none."""
+        from tqdm import tqdm
+
+        if self._screen is None:
+            capture = self.config.pluginmanager.getplugin("capturemanager")
+            with capture.global_and_fixture_disabled():
+                self._screen = _terminal()
+        quiet = not self._screen.isatty() or hasattr(self.config, "workerinput")
+        shown: Iterable[Any] = tqdm(
+            items, description, total, leave=False, file=self._screen, disable=quiet
+        )
+        return shown
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Collect rows and gates, in the main process also those of xdist workers."""
+        from_teardown = report.when == "teardown"
+        for name, value in () if from_teardown else report.user_properties:
+            if name == ROW:
+                from nriqm_bench.reporting import Row
+
+                self.rows.append(Row.from_dict(json.loads(str(value))))
+            elif name == GATE and (report.when == "call" or report.skipped):
+                from nriqm_bench.reporting import Gate
+
+                self.gates.append(Gate.from_dict(json.loads(str(value))))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the reports that were asked for."""
+        if (self.rows or self.gates) and not hasattr(self.config, "workerinput"):
+            from nriqm_bench import reporting
+
+            self._run = self.lab.run(
+                self.rows, self.gates, expected.notes(self.expected_failures, self.rows)
+            )
+            self.config.hook.pytest_nriqm_finished(config=self.config, run=self._run)
+            for path in self.lab.settings.report:
+                reporting.write(self._run, Path(path))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """The tables at the end."""
+        if self._run is None:
+            return
+        from nriqm_bench.reporting import terminal
+
+        writer = terminalreporter._tw
+        terminalreporter.section("nriqm_bench", sep="=")
+        for line in terminal.render(
+            self._run,
+            width=max(80, writer.fullwidth),
+            unicode=_unicode(writer._file),
+            verbosity=self.config.get_verbosity(),
+            reports=self.lab.settings.report,
+        ):
+            terminalreporter.write_line(line)
+
+    def pytest_unconfigure(self) -> None:
+        """Close the copy of the terminal."""
+        if self._screen is not None:
+            self._screen.close()
+
+
+def session_of(config: pytest.Config) -> Session:
+    """The session of a pytest run."""
+    found = config.pluginmanager.getplugin(Session.NAME)
+    assert isinstance(found, Session)
+    return found
+
+
+def dest(option: Option) -> str:
+    """Where pytest keeps the value of an option."""
+    return f"nriqm_{option.name}"
+
+
+def _skipped(reason: str, name: str = "none") -> Any:
+    """The one parameter of a test that has nothing to try, and why."""
+    return pytest.param(None, id=name, marks=pytest.mark.skip(reason=reason))
+
+
+def _terminal() -> TextIO:
+    """A copy of the standard error stream, which pytest's capture does not reach."""
+    return open(os.dup(2), "w", encoding="utf-8")
+
+
+def _sentence(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def _unicode(stream: Any) -> bool:
+    encoding = getattr(stream, "encoding", None) or "ascii"
+    try:
+        "±▁█─".encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
