@@ -47,9 +47,12 @@ def render(run: Run) -> str:
 
 
 def _grouped(run: Run) -> list[tuple[str, list[Row]]]:
+    """The curves of which something is asked, by case, source and feature space."""
     groups: dict[str, list[Row]] = {}
     for row in run.rows:
-        groups.setdefault(f"{row.experiment} {row.case}, {row.source}", []).append(row)
+        if row.verdict != "unspecified":
+            title = f"{row.experiment} {row.case}, {row.source}, {row.extractor}"
+            groups.setdefault(title, []).append(row)
     return list(groups.items())
 
 

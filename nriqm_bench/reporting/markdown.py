@@ -38,17 +38,14 @@ def render(run: Run) -> str:
     for matrix in summary.matrices(run):
         rows = [
             (
-                metric,
-                *(
-                    "" if r is None else f"{summary.effect(r.effect)} {r.verdict}"
-                    for r in matrix.cells[i]
-                ),
+                label,
+                *("" if r is None else f"{summary.effect(r.effect)} {r.verdict}" for r in cells),
             )
-            for i, metric in enumerate(matrix.metrics)
+            for label, cells in zip(matrix.labels, matrix.cells, strict=True)
         ]
         parts.append(
-            f"<details><summary>Sensitivity on {matrix.source}: effect in floor SD</summary>\n\n"
-            f"{_table(('metric', *matrix.cases), rows)}\n\n{summary.EXPLAINED[0]}.\n\n</details>"
+            f"<details><summary>{matrix.title}</summary>\n\n"
+            f"{_table(('case', *matrix.metrics), rows)}\n\n{summary.EXPLAINED[0]}.\n\n</details>"
         )
     if known := summary.blind_spots(run):
         told = "\n".join(f"- {', '.join(where)}: {reason}" for reason, where in known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,13 +29,27 @@ EXPLAINED = (
 
 @dataclass(frozen=True)
 class Matrix:
-    """Metrics by cases for one source; a cell is the row, or None where none was run."""
+    """Cases by metrics for one source and feature space; a cell is the row, or None.
+
+    Metrics of which more is asked come first.
+    """
 
     source: str
+    space: str
     cases: list[str]
     experiments: list[str]
     metrics: list[str]
     cells: list[list[Row | None]]
+
+    @property
+    def title(self) -> str:
+        """What the table shows."""
+        return f"Sensitivity on {self.source} in {self.space}: effect in floor SD"
+
+    @property
+    def labels(self) -> list[str]:
+        """Each case with its experiment."""
+        return [f"{e} {c}" for e, c in zip(self.experiments, self.cases, strict=True)]
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -79,16 +94,24 @@ def metric_name(row: Row, run: Run) -> str:
 
 
 def matrices(run: Run) -> list[Matrix]:
-    """The sensitivity matrix of each source, held-out images first."""
+    """The sensitivity matrix of each source and feature space, held-out images first."""
     found = []
     sources = dict.fromkeys(row.source for row in run.rows)
     for source in sorted(sources, key=lambda s: (s != "held-out", s)):
-        rows = {(metric_name(r, run), r.case): r for r in run.rows if r.source == source}
-        cases = {r.case: r.experiment for r in run.rows if r.source == source}
-        metrics = sorted(dict.fromkeys(m for m, _ in rows), key=lambda m: ("@" in m, m))
-        cells = [[rows.get((m, c)) for c in cases] for m in metrics]
-        found.append(Matrix(source, list(cases), list(cases.values()), metrics, cells))
+        for space in spaces(run):
+            rows = [r for r in run.rows if (r.source, r.extractor) == (source, space)]
+            if rows:
+                found.append(_matrix(source, space, rows))
     return found
+
+
+def _matrix(source: str, space: str, rows: Sequence[Row]) -> Matrix:
+    at = {(r.case, r.metric): r for r in rows}
+    cases = {r.case: r.experiment for r in rows}
+    asked = Counter(r.metric for r in rows if r.verdict != "unspecified")
+    metrics = sorted({r.metric for r in rows}, key=lambda m: (-asked[m], m))
+    cells = [[at.get((c, m)) for m in metrics] for c in cases]
+    return Matrix(source, space, list(cases), list(cases.values()), metrics, cells)
 
 
 def failures(run: Run) -> list[Row]:

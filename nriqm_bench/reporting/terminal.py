@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from nriqm_bench.reporting import summary
 from nriqm_bench.reporting.schema import Row, Run
 
+# Characters of a cell of the matrix: an effect and its verdict.
+_COLUMN = 7
+
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS = "_.-=+*#@"
 
@@ -120,22 +123,38 @@ class _Page:
             self.wrapped(f"{row.verdict.upper():6}{what}{row.reason}", indent=6)
 
     def matrix(self, matrix: summary.Matrix) -> None:
-        self.heading(f"Sensitivity on {matrix.source}: effect in floor SD")
-        name = max(len(m) for m in matrix.metrics)
-        room = max(1, (self.width - name) // 7)
-        for start in range(0, len(matrix.cases), room):
-            chosen = range(start, min(start + room, len(matrix.cases)))
+        """Blocks of as many metrics as fit; a case of which a block asks nothing is left out."""
+        if not any(c is not None and c.verdict != "unspecified" for r in matrix.cells for c in r):
+            return
+        self.heading(matrix.title)
+        label = min(max(map(len, ["case", *matrix.labels])), self.width // 2)
+        room = max(1, (self.width - label) // (_COLUMN + 1))
+        for start in range(0, len(matrix.metrics), room):
+            chosen = range(start, min(start + room, len(matrix.metrics)))
             rows = [
-                [metric, *(_cell(matrix.cells[i][j]) for j in chosen)]
-                for i, metric in enumerate(matrix.metrics)
+                [label, *(_cell(cells[j]) for j in chosen)]
+                for label, cells in zip(matrix.labels, matrix.cells, strict=True)
+                if any(c is not None and c.verdict != "unspecified" for c in cells[start:][:room])
             ]
-            self.table(["metric", *(matrix.experiments[j] for j in chosen)], rows, gap=1)
-        cases = zip(matrix.experiments, matrix.cases, strict=True)
-        self.wrapped(", ".join(f"{experiment} {case}" for experiment, case in cases))
+            if rows:
+                self.blocks(["case", *(matrix.metrics[j] for j in chosen)], rows)
+
+    def blocks(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table whose headers break at their hyphens."""
+        words = [_broken(cell) if i else [cell] for i, cell in enumerate(header)]
+        height = max(map(len, words))
+        lines = [
+            [("" if height - i > len(word) else word[i - height]) for word in words]
+            for i in range(height)
+        ]
+        if not self.lines[-1].startswith(("─", "-")):
+            self.gap()
+        self.table(lines[0], [*lines[1:], *rows], gap=1)
 
     def legend(self) -> None:
         self.gap()
         self.wrapped(summary.MARK_LEGEND)
+        self.wrapped("cases of which nothing is asked are left out; -v shows every curve")
         self.wrapped(summary.EXPLAINED[0])
 
     def curves(self) -> None:
@@ -215,6 +234,11 @@ def sparkline(values: Sequence[float], unicode: bool = True) -> str:
 
 def _cell(row: Row | None) -> str:
     return "" if row is None else f"{summary.effect(row.effect)} {summary.MARKS[row.verdict]}"
+
+
+def _broken(name: str) -> list[str]:
+    """A metric's name in lines that a column of the matrix holds."""
+    return textwrap.wrap(name.replace("-", "- "), _COLUMN, break_long_words=True)
 
 
 def _cut(text: str, width: int) -> str:

@@ -52,13 +52,32 @@ def test_long_names_are_cut_to_the_width(run):
         assert max(map(len, lines)) <= 80
 
 
-def test_more_cases_than_fit_go_on_below(run):
-    rows = [
-        dataclasses.replace(run.rows[0], case=f"case-{i}", experiment=f"X{i:02}") for i in range(14)
-    ]
+def test_more_metrics_than_fit_go_on_below(run):
+    rows = [dataclasses.replace(run.rows[0], metric=f"m-{i:02}") for i in range(14)]
     lines = terminal.render(dataclasses.replace(run, rows=rows))
     assert max(map(len, lines)) <= 80
-    assert all(any(f"X{i:02}" in line for line in lines) for i in range(14))
+    assert all(any(f"m-{i:02}" in line for line in lines) for i in range(14))
+
+
+def test_matrix_leaves_out_what_nothing_is_asked_of(run):
+    asked = dataclasses.replace(run.rows[0], case="asked", verdict="fail")
+    rows = [asked, dataclasses.replace(asked, case="unasked", verdict="unspecified")]
+    lines = terminal.render(dataclasses.replace(run, rows=rows))
+    assert any(line.startswith("A1 asked") for line in lines)
+    assert not any("A1 unasked" in line for line in lines)
+
+
+def test_matrix_holds_one_table_a_source_and_space(run):
+    found = summary.matrices(run)
+    assert [(m.source, m.space) for m in found] == [
+        ("held-out", "efficientnet-lite0"),
+        ("held-out", "pixels"),
+        ("model", "efficientnet-lite0"),
+    ]
+    assert found[0].labels == ["A1 blur", "N1 gaussian-noise"]
+    cells = dict(zip(found[0].metrics, found[0].cells[0], strict=True))
+    assert cells["density"].effect == 2.0
+    assert cells["kid"] is None
 
 
 @pytest.mark.parametrize(
@@ -163,7 +182,7 @@ def test_html_stands_alone(run):
     assert all(reference.startswith("#") for reference in page.references)
     assert "script" not in page.tags
     assert page.tags.count("h1") == 1
-    assert page.tags.count("caption") == page.tags.count("table") == 3
+    assert page.tags.count("caption") == page.tags.count("table") == 4
     assert page.scopes > 10
     assert page.tags.count("svg") == len(run.gates) + 3
     assert "DO NOT RELEASE model" in text
