@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from nriqm_bench.calibration import command as calibration
 from nriqm_bench.testing.command import add_arguments
 
 KINDS = ("metrics", "extractors", "perturbations", "datasets", "generators", "cases")
@@ -88,6 +89,16 @@ def _compare(asked: argparse.Namespace) -> int:
     return int(asked.fail_on_regression and any(c.regressed for c in changes))
 
 
+def _power(asked: argparse.Namespace) -> int:
+    sys.stdout.write("\n".join(calibration.run_power(asked)) + "\n")
+    return 0
+
+
+def _false_alarms(asked: argparse.Namespace) -> int:
+    sys.stdout.write("\n".join(calibration.run_false_alarms(asked)) + "\n")
+    return 0
+
+
 def _read(path: Path) -> Any:
     from nriqm_bench.reporting import SchemaError, from_json
 
@@ -121,6 +132,12 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("after", type=Path, metavar="AFTER.json")
     compare.add_argument("--fail-on-regression", action="store_true", help="exit 1 on one")
     compare.set_defaults(run=_compare)
+    power = commands.add_parser("power", help="how many images a metric needs to see a defect")
+    calibration.add_power(power)
+    power.set_defaults(run=_power)
+    alarms = commands.add_parser("false-alarms", help="how often a case sees what was not done")
+    calibration.add_false_alarms(alarms)
+    alarms.set_defaults(run=_false_alarms)
     return parser
 
 

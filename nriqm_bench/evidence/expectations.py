@@ -21,7 +21,8 @@ _Z95 = 1.645
 class Expectation:
     """What must happen (`text`), how it is judged, and why when it needs saying.
 
-    `worsens` says that the metric must get worse, which one at its worst already cannot.
+    `worsens` says that the metric must get worse, which one at its worst already cannot; `moves`
+    that meeting it takes a change, while others are met where nothing happens.
     """
 
     text: str
@@ -29,6 +30,7 @@ class Expectation:
     reason: str = ""
     specified: bool = True
     worsens: bool = False
+    moves: bool = False
 
     def __str__(self) -> str:
         return self.text
@@ -59,7 +61,10 @@ def degrades(effect: float = 3.0, rank: float = 0.9, strictly: bool = False) -> 
         return found
 
     return Expectation(
-        f"degrades by {effect:g} SD{', strictly' if strictly else ''}", judge, worsens=True
+        f"degrades by {effect:g} SD{', strictly' if strictly else ''}",
+        judge,
+        worsens=True,
+        moves=True,
     )
 
 
@@ -69,7 +74,7 @@ def improves(effect: float = 3.0, rank: float = 0.9) -> Expectation:
     def judge(curve: Curve) -> Verdict:
         return _moved(curve, -curve.effect, -curve.rank, effect, rank, "improved")
 
-    return Expectation(f"improves by {effect:g} SD", judge)
+    return Expectation(f"improves by {effect:g} SD", judge, moves=True)
 
 
 def flat(within: float = 3.0) -> Expectation:
@@ -162,7 +167,7 @@ def bell(rise: float = 3.0) -> Expectation:
             f"must be <= {rise / 2:g}",
         )
 
-    return Expectation(f"bell of {rise:g} SD", judge)
+    return Expectation(f"bell of {rise:g} SD", judge, moves=True)
 
 
 def converges(to: float, within: float) -> Expectation:
