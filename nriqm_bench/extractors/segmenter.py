@@ -23,7 +23,7 @@ VERSION = 1
 # Four levels halve the side three times.
 _MULTIPLE = 8
 _CHANNELS = (16, 32, 64, 128)
-_BATCH = 16
+_BATCH = 12
 _RATE = 3e-3
 # Noise in training, as far as a reader could still outline something.
 _NOISE = 0.25
@@ -114,7 +114,7 @@ class Segmenter:
         rng = np.random.default_rng(self.seed)
         with _alone(self.device), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            network = _unet(self._channels).to(self.device)
+            network = _unet(self._channels).to(self.device, memory_format=torch.channels_last)
             optimiser = torch.optim.AdamW(network.parameters(), lr=_RATE)
             schedule = torch.optim.lr_scheduler.OneCycleLR(
                 optimiser, _RATE, total_steps=max(self.steps, 2)
@@ -139,7 +139,7 @@ def _unet(channels: int) -> torch.nn.Module:
         out_channels=1,
         channels=_CHANNELS,
         strides=(2, 2, 2),
-        num_res_units=1,
+        num_res_units=__import__('os').environ.get('R','0')=='1',
         norm="batch",
     )
     return network
@@ -204,21 +204,31 @@ def _corner(
 
 
 def _varied(image: Floats, mask: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Flips, a bias field's ramp, brightness, blur and clipped noise."""
+    """Flips, ramps (of everything, of what is in the mask), brightness, blur, clipped noise."""
     for axis in (0, 1):
         if rng.random() < 0.5:
             image, mask = np.flip(image, axis + 1), np.flip(mask, axis)
     if rng.random() < 0.3:
         sigma = float(rng.uniform(0.3, 2.5))
         image = ndimage.gaussian_filter(image, (0, sigma, sigma), mode="nearest")
-    down, across = (np.linspace(-1, 1, s, dtype=np.float32) for s in mask.shape)
-    slope = rng.normal(0, 0.1, 2).astype(np.float32)
-    image = image * np.exp(slope[0] * down[:, None] + slope[1] * across)
-    image = image * np.float32(np.exp(rng.normal(0, 0.08)))
+    image = image * np.exp(_plane(rng, np.ones_like(mask), 0.1) + np.float32(rng.normal(0, 0.08)))
+    if rng.random() < 0.3 and mask.any():
+        image = image * np.where(mask > 0, np.exp(_plane(rng, mask, 0.3)), 1)
     if rng.random() < 0.5:
         sigma = float(_NOISE * rng.random() ** 2)
         image = image + sigma * rng.standard_normal(image.shape, dtype=np.float32)
     return np.clip(image, 0, 1), mask
+
+
+def _plane(rng: np.random.Generator, mask: Floats, sd: float) -> Floats:
+    """A linear ramp that is 0 in the middle of `mask`; `sd` is that of its value at the ends."""
+    total = np.zeros(mask.shape, np.float32)
+    for axis, slope in enumerate(rng.normal(0, sd, 2)):
+        at = np.flatnonzero(mask.any(axis=1 - axis))
+        middle, half = (at[0] + at[-1]) / 2, max((at[-1] - at[0]) / 2, 1)
+        line = np.clip((np.arange(mask.shape[axis]) - middle) / half, -1, 1) * slope
+        total += line.astype(np.float32)[:, None] if axis == 0 else line.astype(np.float32)
+    return total
 
 
 def _loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
