@@ -2,17 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from nriqm_bench.images import ImageSet
+from nriqm_bench.perturbations.groups import nested_share, subjects
+from nriqm_bench.perturbations.inpaint import inpaint
 from nriqm_bench.perturbations.perturbation import perturbation
+from nriqm_bench.perturbations.warp import falloff, pull
+from nriqm_bench.vessels import padded_box
 
 # Half-width of the band around the lesion's outline in which `boundary_blur` acts, in pixels.
 BAND = 6.0
+# Beyond the path of its outline, a lesion that moves takes tissue along for so many of its radii.
+REACH = 1.5
+# Voxels around a removed lesion that are replaced too: its soft outline, and the seam.
+RIM = 4
+# Depth within the outline, in voxels, over which `lesion_tilt` comes in.
+FADE = 2.0
+# Pieces of a lesion with a gap of at most so many voxels between them move as one.
+_GAP = 2
+# Directions tried for a displacement, and the share of the lesion that may leave tissue.
+_DIRECTIONS = 8
+_LEAVING = 0.05
+_UNIT = "share of radius"
+_MASKS = frozenset({"masks"})
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+# A lesion's voxels (k, ndim) and the number of its image, to `Move`.
+Rule = Callable[[NDArray[np.intp], int], "Move"]
 
 
-@perturbation("boundary-blur", unit="px", needs=frozenset({"masks"}), range=(0.0, 32.0))
+class Move(NamedTuple):
+    """What a lesion shows at x comes from ``centre + scale (x - centre) + shift``.
+
+    `path` is how far its outline gets at most, in voxels.
+    """
+
+    centre: Floats
+    scale: float
+    shift: Floats
+    path: float
+
+
+@perturbation("boundary-blur", unit="px", needs=_MASKS, range=(0.0, 32.0))
 def boundary_blur(images: ImageSet, level: float, rng: np.random.Generator) -> ImageSet:
     """Gaussian smoothing of `level` pixels in a band around each lesion's outlines.
 
@@ -35,8 +73,196 @@ def boundary_blur(images: ImageSet, level: float, rng: np.random.Generator) -> I
     return images.replace(images=np.clip(out, 0, 1, out=out))
 
 
+@perturbation("lesion-growth", unit=_UNIT, needs=_MASKS, range=(0.0, 2.0))
+def lesion_growth(images: ImageSet, level: float, rng: np.random.Generator) -> ImageSet:
+    """Each lesion grows about its centre, its radius by the share `level`, and displaces tissue.
+
+    The lesion is magnified without a change of shape; around it the warp falls smoothly to nothing
+    within `REACH` radii (of the ball of equal volume) of its new outline, and farther away every
+    voxel is bit-identical. Masks move along. Noise and fine texture stay in place, so that nothing
+    is smoothed: see `warp`.
+    """
+    return _moved(images, lambda voxels, _: _magnified(voxels, 1 + level))
+
+
+@perturbation("lesion-shrinkage", unit=_UNIT, needs=_MASKS, range=(0.0, 0.9))
+def lesion_shrinkage(images: ImageSet, level: float, rng: np.random.Generator) -> ImageSet:
+    """Each lesion shrinks about its centre, its radius by the share `level`; tissue follows.
+
+    As `lesion_growth` otherwise.
+    """
+    return _moved(images, lambda voxels, _: _magnified(voxels, 1 - level))
+
+
+@perturbation("lesion-displacement", unit=_UNIT, needs=_MASKS, range=(0.0, 2.0))
+def lesion_displacement(images: ImageSet, level: float, rng: np.random.Generator) -> ImageSet:
+    """Each lesion moves by `level` times its radius, and tissue makes way.
+
+    All lesions of a subject move in one direction: of a few random ones the first in which they
+    stay within tissue. The radius is that of the ball of equal volume; the warp falls to
+    nothing within `REACH` radii of the lesion's path, and farther away every voxel is
+    bit-identical. Masks move along, noise stays (see `warp`).
+    """
+    direction = _directions(images, rng)
+    return _moved(images, lambda voxels, i: _shifted(voxels, level * direction[i]))
+
+
+@perturbation("lesion-removal", unit="share of lesions", needs=_MASKS, range=(0.0, 1.0))
+def lesion_removal(images: ImageSet, level: float, rng: np.random.Generator) -> ImageSet:
+    """The lesions of a share `level` of the subjects that have any give way to healthy tissue.
+
+    Subjects at a lower level are among those at a higher one; without subjects, each image is one.
+    Lesions are painted over together with the `RIM` voxels around them (see `inpaint`), and their
+    mask becomes 0; all other voxels are bit-identical.
+    """
+    assert images.masks is not None
+    out, masks = images.images.copy(), images.masks.copy()
+    group = subjects(images)
+    ill = np.unique(group[masks.reshape(len(masks), -1).any(axis=1)])
+    chosen = np.isin(group, nested_share(ill, level, rng))
+    # Every image draws its own noise, whichever others are chosen.
+    for i, own in enumerate(rng.spawn(len(images))):
+        if chosen[i] and (lesion := masks[i] > 0).any():
+            inpaint(out[i], lesion, RIM, own)
+            masks[i] = 0
+    return images.replace(images=out, masks=masks)
+
+
+@perturbation("lesion-tilt", unit="share", needs=_MASKS, range=(0.0, 1.0))
+def lesion_tilt(images: ImageSet, level: float, rng: np.random.Generator) -> ImageSet:
+    """Brightness is tilted across each lesion, from ``1 - level`` to ``1 + level`` times itself.
+
+    The ramp runs in one random direction a subject, comes in over `FADE` voxels within the
+    outline and has mean 0 over the lesion; the result is clipped to [0, 1]. Outside lesions every
+    voxel is bit-identical.
+    """
+    assert images.masks is not None
+    out = images.images.copy()
+    group = subjects(images)
+    directions = _unit(rng.standard_normal((int(group.max()) + 1, len(images.spatial))))
+    for i, mask in enumerate(images.masks):
+        for voxels in _lesions(mask):
+            ramp = 1 + level * _ramp(voxels, directions[group[i]])
+            at = tuple(voxels.T)
+            for channel in out[i]:
+                channel[at] = np.clip(channel[at] * ramp, 0, 1)
+    return images.replace(images=out)
+
+
 def _outlines(mask: np.ndarray) -> np.ndarray:
     """Pixels with a neighbour of another label."""
     low = ndimage.minimum_filter(mask, size=3)
     high = ndimage.maximum_filter(mask, size=3)
     return np.asarray(low != high)
+
+
+def _moved(images: ImageSet, rule: Rule) -> ImageSet:
+    assert images.masks is not None
+    out, masks = images.images.copy(), images.masks.copy()
+    for i, mask in enumerate(masks):
+        pieces, count = _pieces(mask)
+        for number in range(1, count + 1):
+            # A lesion that was moved before may have pushed this one, or all of it, aside.
+            lesion = pieces == number
+            if lesion.any():
+                _carry(out[i], [mask, pieces], lesion, rule(np.argwhere(lesion), i))
+    return images.replace(images=out, masks=masks)
+
+
+def _carry(image: NDArray[np.float32], labels: list[NDArray[Any]], lesion: Bools, move: Move) -> None:
+    """One lesion moves, and what is around it follows, in place."""
+    band = move.path + REACH * radius(np.count_nonzero(lesion), lesion.ndim)
+    box = padded_box(lesion, int(np.ceil(band)) + 1)
+    part = lesion[box]
+    at = np.moveaxis(np.indices(part.shape), 0, -1) + [s.start for s in box]
+    core = (move.scale - 1) * (at - move.centre) + move.shift
+    source = np.rint(at + core).astype(np.intp)
+    source = np.clip(source, 0, np.array(lesion.shape) - 1)
+    target = lesion[tuple(np.moveaxis(source, -1, 0))]
+    if not target.any():
+        # Too small to hold a voxel's centre.
+        target.reshape(-1)[np.argmin(np.abs(core).sum(axis=-1))] = True
+    weight = falloff(
+        ndimage.distance_transform_edt(~target), band - ndimage.distance_transform_edt(~part)
+    )
+    inner = (slice(None), *box)
+    pull(image[inner], [label[box] for label in labels], np.moveaxis(core, -1, 0) * weight)
+
+
+def _magnified(voxels: NDArray[np.intp], factor: float) -> Move:
+    centre = voxels.mean(axis=0)
+    extent = float(np.sqrt(((voxels - centre) ** 2).sum(axis=1).max()))
+    return Move(centre, 1 / factor, np.zeros(voxels.shape[1]), abs(factor - 1) * extent)
+
+
+def _shifted(voxels: NDArray[np.intp], share: Floats) -> Move:
+    shift = share * radius(*voxels.shape)
+    return Move(voxels.mean(axis=0), 1.0, -shift, float(np.linalg.norm(shift)))
+
+
+def _directions(images: ImageSet, rng: np.random.Generator) -> Floats:
+    """``(n, ndim)`` unit vectors, one direction a subject."""
+    assert images.masks is not None
+    group = subjects(images)
+    drawn = _unit(rng.standard_normal((int(group.max()) + 1, _DIRECTIONS, len(images.spatial))))
+    lost = np.zeros(drawn.shape[:2])
+    size = np.zeros(len(drawn))
+    for i, mask in enumerate(images.masks):
+        voxels = np.argwhere(mask > 0)
+        if not len(voxels):
+            continue
+        tissue = _tissue(images.images[i])
+        size[group[i]] += len(voxels)
+        for k, direction in enumerate(drawn[group[i]]):
+            there = np.rint(voxels + radius(*voxels.shape) * direction).astype(np.intp)
+            framed = ((there >= 0) & (there < mask.shape)).all(axis=1)
+            within = tissue[tuple(there[framed].T)].sum()
+            lost[group[i], k] += len(voxels) - within
+    # The first that will do, so that lesions do not all move to the middle.
+    good = lost <= _LEAVING * size[:, None]
+    chosen = np.where(good.any(axis=1), good.argmax(axis=1), lost.argmin(axis=1))
+    return np.asarray(drawn[np.arange(len(drawn)), chosen][group], np.float64)
+
+
+def _tissue(image: NDArray[np.float32]) -> Bools:
+    """Where an image ``(C, *S)`` is not background: above a tenth of its bright values."""
+    mean = ndimage.gaussian_filter(image.mean(axis=0), 1.0, mode="nearest")
+    return np.asarray(mean > 0.1 * np.percentile(mean, 99), np.bool_)
+
+
+def _ramp(voxels: NDArray[np.intp], direction: Floats) -> Floats:
+    """``(k,)`` from about -1 to 1 along `direction`, 0 on the outline, of mean 0."""
+    low = voxels.min(axis=0) - 1
+    lesion = np.zeros(voxels.max(axis=0) + 2 - low, bool)
+    inside = tuple((voxels - low).T)
+    lesion[inside] = True
+    depth = ndimage.distance_transform_edt(lesion)[inside] - 0.5
+    share = np.clip(depth / FADE, 0, 1)
+    weight = share * share * (3 - 2 * share)
+    along = (voxels - voxels.mean(axis=0)) @ direction
+    ramp = weight * along / max(float(np.abs(along).max()), 1.0)
+    return np.asarray(ramp - weight * (ramp.mean() / weight.mean()), np.float64)
+
+
+def radius(size: int, ndim: int) -> float:
+    """The radius of the disc or ball of so many voxels, in voxels."""
+    return float(np.sqrt(size / np.pi) if ndim == 2 else np.cbrt(0.75 * size / np.pi))
+
+
+def _unit(vectors: Floats) -> Floats:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
+
+
+def _lesions(mask: NDArray[Any]) -> Iterator[NDArray[np.intp]]:
+    """The voxels ``(k, ndim)`` of each lesion."""
+    pieces, count = _pieces(mask)
+    for number in range(1, count + 1):
+        yield np.argwhere(pieces == number)
+
+
+def _pieces(mask: NDArray[Any]) -> tuple[NDArray[np.int32], int]:
+    """Lesions numbered from 1; pieces that nearly touch are one."""
+    inside = mask > 0
+    joined = ndimage.binary_dilation(inside, np.ones((3,) * mask.ndim), iterations=_GAP // 2)
+    labels, count = ndimage.label(joined, np.ones((3,) * mask.ndim))
+    return np.where(inside, labels, 0), count

@@ -1,0 +1,248 @@
+"""`Segmenter`: a small U-Net that learns the masks of training images and finds them in others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch.nn import functional
+
+from nriqm_bench.extractors.images import as_tensor, in_batches
+
+if TYPE_CHECKING:
+    from nriqm_bench.images import ImageSet
+
+# Part of the key: raise it when the same training images would give other masks.
+VERSION = 1
+
+# Four levels halve the side three times.
+_MULTIPLE = 8
+_CHANNELS = (16, 32, 64, 128)
+_BATCH = 12
+_RATE = 3e-3
+# Noise in training, as far as a reader could still outline something.
+_NOISE = 0.25
+# A volume's slices that training sees at most.
+_SLICES = 16
+
+Floats = NDArray[np.float32]
+
+
+class Segmenter:
+    """What is above 0 in the masks of training images, found in any image.
+
+    Slices of volumes (along the first spatial axis) are segmented one by one. Training and result
+    are the same bits on one machine for equal training images, whatever the number of threads.
+
+    Parameters
+    ----------
+    train
+        Gives the training images; called when masks are asked for first.
+    device
+        ``cpu``, ``cuda`` or ``cuda:0``.
+    steps
+        Steps of training, of 16 crops each.
+    side
+        Side of the crops in pixels, rounded down to a multiple of 8.
+    seed
+        Of the first weights and of everything that is drawn in training.
+    least
+        A found piece of fewer pixels than this, or less than a tenth of the largest, is dropped.
+    """
+
+    def __init__(
+        self,
+        train: Callable[[], ImageSet],
+        device: str = "cpu",
+        *,
+        steps: int = 300,
+        side: int = 64,
+        seed: int = 0,
+        least: int = 12,
+    ) -> None:
+        if steps < 1 or side < _MULTIPLE:
+            raise ValueError(f"steps was {steps} and side {side}, must be at least 1 and 8")
+        self._train = train
+        self.device = device
+        self.steps, self.side, self.seed, self.least = steps, side, seed, least
+        self._network: torch.nn.Module | None = None
+
+    def key(self) -> str:
+        """The version and all options."""
+        return f"unet-{VERSION}:{self.steps}:{self.side}:{self.seed}:{self.least}"
+
+    def __call__(self, images: Any) -> NDArray[np.uint8]:
+        """``(N, C, *S)`` in [0, 1] to masks ``(N, *S)`` of 0 and 1; learns at the first call.
+
+        Raises
+        ------
+        ValueError
+            When the training images have no masks or empty ones, or other channels.
+        """
+        x = as_tensor(images)
+        if self._network is None:
+            self._network = self._learn(self._train())
+        network = self._network
+        slices = x.movedim(2, 1).flatten(0, 1) if x.ndim == 5 else x
+        channels = int(slices.shape[1])
+        if channels != self._channels:
+            raise ValueError(
+                f"images had {channels} channels, must have {self._channels} as those in training"
+            )
+        height, width = slices.shape[2:]
+
+        def run(batch: torch.Tensor) -> torch.Tensor:
+            pads = (0, -width % _MULTIPLE, 0, -height % _MULTIPLE)
+            padded = functional.pad(batch, pads, mode="replicate")
+            return network(padded)[:, 0, :height, :width]
+
+        found = in_batches(slices, run, self.device) > 0
+        found = found.reshape(len(x), *x.shape[2:])
+        return np.stack([_without_specks(f, self.least) for f in found]).astype(np.uint8)
+
+    def _learn(self, train: ImageSet) -> torch.nn.Module:
+        if train.masks is None or not train.masks.any():
+            have = "no masks" if train.masks is None else "empty masks"
+            raise ValueError(f"the segmenter learns from masks, and the training images have {have}")
+        images, masks = _slices(train)
+        self._channels = images.shape[1]
+        rng = np.random.default_rng(self.seed)
+        with _alone(self.device), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            network = _unet(self._channels).to(self.device, memory_format=torch.channels_last)
+            optimiser = torch.optim.AdamW(network.parameters(), lr=_RATE)
+            schedule = torch.optim.lr_scheduler.OneCycleLR(
+                optimiser, _RATE, total_steps=max(self.steps, 2)
+            )
+            for _ in range(self.steps):
+                x, y = _batch(images, masks, self.side, rng)
+                logits = network(torch.from_numpy(x).to(self.device))
+                loss = _loss(logits[:, 0], torch.from_numpy(y).to(self.device))
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                schedule.step()
+        return network.eval().requires_grad_(False)
+
+
+def _unet(channels: int) -> torch.nn.Module:
+    from monai.networks.nets import UNet
+
+    network: torch.nn.Module = UNet(
+        spatial_dims=2,
+        in_channels=channels,
+        out_channels=1,
+        channels=_CHANNELS,
+        strides=(2, 2, 2),
+        num_res_units=__import__('os').environ.get('R','0')=='1',
+        norm="batch",
+    )
+    return network
+
+
+@contextmanager
+def _alone(device: str) -> Iterator[None]:
+    """One thread: sums of gradients in one order, whatever the machine's number of threads."""
+    threads = torch.get_num_threads()
+    if device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _slices(train: ImageSet) -> tuple[Floats, NDArray[np.float32]]:
+    """Training images and masks in 2-D; of volumes, evenly spaced slices."""
+    assert train.masks is not None
+    images, masks = train.images, (train.masks > 0).astype(np.float32)
+    if masks.ndim == 4:
+        count = min(_SLICES, masks.shape[1])
+        chosen = np.linspace(0, masks.shape[1] - 1, count).round().astype(int)
+        images = np.moveaxis(images[:, :, chosen], 2, 1).reshape(-1, *_after(images, 3))
+        masks = masks[:, chosen].reshape(-1, *masks.shape[2:])
+    return images, masks
+
+
+def _after(images: Floats, axis: int) -> tuple[int, ...]:
+    return (images.shape[1], *images.shape[axis:])
+
+
+def _batch(
+    images: Floats, masks: Floats, side: int, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """Crops with everything changed that must not change what is found."""
+    size = [min(side, s) // _MULTIPLE * _MULTIPLE for s in masks.shape[1:]]
+    x = np.empty((_BATCH, images.shape[1], *size), np.float32)
+    y = np.empty((_BATCH, *size), np.float32)
+    for k in range(_BATCH):
+        i = int(rng.integers(len(images)))
+        corner = _corner(masks[i], size, rng, about=k % 2 == 0)
+        cut = tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))
+        x[k], y[k] = _varied(images[i][(slice(None), *cut)], masks[i][cut], rng)
+    return x, y
+
+
+def _corner(
+    mask: Floats, size: list[int], rng: np.random.Generator, about: bool
+) -> list[int]:
+    """Where a crop begins: around a pixel of the mask, or anywhere."""
+    inside = np.flatnonzero(mask) if about else np.empty(0, np.intp)
+    room = [full - s for full, s in zip(mask.shape, size, strict=True)]
+    if not len(inside):
+        return [int(rng.integers(r + 1)) for r in room]
+    spot = np.unravel_index(inside[int(rng.integers(len(inside)))], mask.shape)
+    return [
+        int(np.clip(int(at) - int(rng.integers(s)), 0, r))
+        for at, s, r in zip(spot, size, room, strict=True)
+    ]
+
+
+def _varied(image: Floats, mask: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Flips, ramps (of everything, of what is in the mask), brightness, blur, clipped noise."""
+    for axis in (0, 1):
+        if rng.random() < 0.5:
+            image, mask = np.flip(image, axis + 1), np.flip(mask, axis)
+    if rng.random() < 0.3:
+        sigma = float(rng.uniform(0.3, 2.5))
+        image = ndimage.gaussian_filter(image, (0, sigma, sigma), mode="nearest")
+    image = image * np.exp(_plane(rng, np.ones_like(mask), 0.1) + np.float32(rng.normal(0, 0.08)))
+    if rng.random() < 0.3 and mask.any():
+        image = image * np.where(mask > 0, np.exp(_plane(rng, mask, 0.3)), 1)
+    if rng.random() < 0.5:
+        sigma = float(_NOISE * rng.random() ** 2)
+        image = image + sigma * rng.standard_normal(image.shape, dtype=np.float32)
+    return np.clip(image, 0, 1), mask
+
+
+def _plane(rng: np.random.Generator, mask: Floats, sd: float) -> Floats:
+    """A linear ramp that is 0 in the middle of `mask`; `sd` is that of its value at the ends."""
+    total = np.zeros(mask.shape, np.float32)
+    for axis, slope in enumerate(rng.normal(0, sd, 2)):
+        at = np.flatnonzero(mask.any(axis=1 - axis))
+        middle, half = (at[0] + at[-1]) / 2, max((at[-1] - at[0]) / 2, 1)
+        line = np.clip((np.arange(mask.shape[axis]) - middle) / half, -1, 1) * slope
+        total += line.astype(np.float32)[:, None] if axis == 0 else line.astype(np.float32)
+    return total
+
+
+def _loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Cross entropy of pixels, and one less the Dice coefficient of the whole batch."""
+    found = torch.sigmoid(logits)
+    dice = (2 * (found * target).sum() + 1) / (found.sum() + target.sum() + 1)
+    return functional.binary_cross_entropy_with_logits(logits, target) + 1 - dice
+
+
+def _without_specks(found: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
+    pieces, count = ndimage.label(found, structure=np.ones((3,) * found.ndim))
+    if not count:
+        return found
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    kept = sizes >= max(least, sizes.max() / 10)
+    return np.asarray(kept[pieces], dtype=np.bool_)
