@@ -58,9 +58,9 @@ class Site:
 
 
 SITES = (
-    Site("Guys", 0.30, 0.18, 0.26, 0.035, 0.32, 0.05, 0.10, 0.0),
-    Site("HH", 0.22, 0.13, 0.20, 0.022, 0.25, 0.09, 0.05, 0.0),
-    Site("IOP", 0.35, 0.24, 0.36, 0.050, 0.42, 0.06, 0.18, 0.0),
+    Site("Guys", 0.30, 0.18, 0.26, 0.014, 0.40, 0.05, 0.10, 0.0),
+    Site("HH", 0.22, 0.13, 0.20, 0.009, 0.30, 0.09, 0.05, 0.0),
+    Site("IOP", 0.35, 0.24, 0.36, 0.021, 0.58, 0.06, 0.18, 0.0),
 )
 
 
@@ -73,8 +73,8 @@ class Population:
     head: float = 0.05  # log size of the head, each axis
     shift: tuple[float, float, float] = (2.0, 3.0, 3.0)  # mm, across, forwards, up
     contrast: float = 0.12  # log brightness of tissue
-    noise: float = 0.30  # log noise
-    sharpness: float = 0.20  # log point spread
+    noise: float = 0.40  # log noise
+    sharpness: float = 0.30  # log point spread
     bias: float = 0.4  # log strength of the bias field
     slow: float = 0.30  # mm, radius at which slow flow has lost 1 - 1/e of the wide vessels' gain
 
@@ -271,8 +271,8 @@ def _tissue(rng: np.random.Generator, p: Population, site: Site, head: Head) -> 
     tissue = site.tissue * level * (white + 0.94 * ratio * grey) + site.fluid * dark * fluid
     tissue -= 0.15 * site.tissue * texture
     # Skull base, muscle and fat, of which the maps know nothing: dark bone, brighter soft parts.
-    knots = rng.standard_normal((10, 20, 20)).astype(np.float32)
-    soft = np.clip(0.6 + 0.3 * upsample(knots, coarse), 0.15, 1.3)
+    knots = rng.standard_normal((7, 12, 12)).astype(np.float32)
+    soft = np.clip(0.6 + 0.3 * upsample(knots, coarse), 0.15, 1.1)
     head_only = 1 - np.clip(grey + white + fluid, 0, 1)
     tissue += site.outside * rest * soft * head_only
     tissue *= 1 + 0.03 * rng.standard_normal(coarse, dtype=np.float32)
