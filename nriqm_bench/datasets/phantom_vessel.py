@@ -27,7 +27,8 @@ from nriqm_bench.images import ImageSet
 # Part of every cache key: raise it when the same subject would look different.
 VERSION = 1
 
-SHAPE = (64, 128, 128)  # voxels of a volume: depth (upwards), height (backwards), width (leftwards)
+# Voxels of a volume: depth (upwards), height (backwards), width (rightwards).
+SHAPE = (64, 128, 128)
 VOXEL = 0.8  # mm, along every axis
 SLABS = 4  # projections of a subject
 THICK, STEP = 34, 10  # voxels of a slab, and from one to the next
@@ -212,9 +213,8 @@ def _place(rng: np.random.Generator, p: Population) -> Head:
         @ np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
         @ np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
     )
-    # From x rightwards, y forwards, z up to the axes of the volume: up, backwards, leftwards as a
-    # radiologist looks at it, from the feet.
-    axes = np.array([[0, 0, 1.0], [0, -1.0, 0], [-1.0, 0, 0]])
+    # From x rightwards, y forwards, z up to the axes of the volume: up, backwards, rightwards.
+    axes = np.array([[0, 0, 1.0], [0, -1.0, 0], [1.0, 0, 0]])
     matrix = axes @ turned @ np.diag(size)
     middle = (np.asarray(SHAPE) - 1) / 2 * VOXEL
     return Head(matrix, middle - matrix @ np.asarray(CENTRE) + axes @ shift)
@@ -241,13 +241,18 @@ def render(
 def _flow(rng: np.random.Generator, p: Population, site: Site, arteries: Tree) -> list[Float64]:
     """The brightness of blood along each segment.
 
-    Slow flow in thin vessels gives less; blood saturates on its way up; streams differ.
+    Slow flow in thin vessels gives less; blood saturates on its way up; the stream in a vessel
+    differs a little from what feeds it.
     """
     top = SHAPE[0] * VOXEL
     slow = p.slow * np.exp(rng.normal(0, 0.2))
-    streams = np.exp(rng.normal(0, 0.07, len(arteries.segments)))
+    swings = rng.standard_normal(len(arteries.segments))
+    streams: list[float] = []
     found = []
-    for segment, stream in zip(arteries.segments, streams, strict=True):
+    for segment, swing in zip(arteries.segments, swings, strict=True):
+        before = 1.0 if segment.parent is None else streams[segment.parent]
+        stream = before * float(np.exp((0.08 if segment.parent is None else 0.025) * swing))
+        streams.append(stream)
         gain = 1 - np.exp(-segment.radius / slow)
         fresh = 1 - site.saturation * np.clip(segment.points[:, 0] / top, 0, 1.2)
         found.append(gain * fresh * stream)
