@@ -51,7 +51,7 @@ def run(pytester, monkeypatch):
 
     def run(*args, suite="test_noise.py", report="run.json"):
         result = pytester.runpytest(
-            str(SUITE / suite) if suite else ".",
+            "." if suite is None else str(SUITE / suite),
             f"--rootdir={pytester.path}",
             "--import-mode=importlib",
             "-pno:cacheprovider",
@@ -251,6 +251,74 @@ def test_known_blind_spot_is_an_expected_failure(run, pytester):
     assert verdicts == {"fid": "blind (known)", "kid": "fail"}
     assert "it does not look" in next(r["reason"] for r in found["rows"] if r["metric"] == "fid")
     result.assert_outcomes(xfailed=1, failed=1)
+
+
+def test_failures_that_the_user_declares_are_expected_and_spare_entries_are_told(run, pytester):
+    known = pytester.path / "known.toml"
+    known.write_text(
+        """
+        [[expected-failure]]
+        case = "gaussian-*"
+        metric = "fid"
+        reason = "we know"
+
+        [[expected-failure]]
+        metric = "no-such-metric"
+        reason = "left over"
+        """
+    )
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.nriqm_case("gaussian-noise")
+        def test_noise(curve):
+            assert curve.degrades(effect=1e9)
+        """
+    )
+    result, found = run(
+        f"--nriqm-expected-failures={known}",
+        "--nriqm-metric=fid",
+        "--nriqm-metric=kid",
+        suite=None,
+    )
+    result.assert_outcomes(xfailed=1, failed=1)
+    told = {row["metric"]: (row["verdict"], row["reason"]) for row in found["rows"]}
+    assert told["fid"] == ("blind (known)", "we know")
+    assert told["kid"][0] == "fail"
+    (note,) = found["notes"]
+    assert note == "the expected failure of metric 'no-such-metric' matched nothing in this run"
+    result.stdout.fnmatch_lines(["note: *no-such-metric*"])
+
+
+def test_a_file_of_expected_failures_that_cannot_be_read_is_a_usage_error(run):
+    result, _ = run("--nriqm-expected-failures=none.toml")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: none.toml cannot be read: No such file*"])
+
+
+def test_cases_of_what_the_images_do_not_show_are_skipped_with_a_reason(run):
+    result, found = run("-rs", suite="test_vessel.py")
+    assert result.ret == 0
+    assert found is None
+    result.assert_outcomes(skipped=5)
+    result.stdout.fnmatch_lines(["*it damages vessels, and npz:data.npz shows lesions*"])
+
+
+def test_remedies_join_local_cases_and_noise_alone(run):
+    """Asked for by their common name they are judged where they have something to say."""
+    result, found = run(
+        "--nriqm-extractor=remedies",
+        "--nriqm-metric=fid",
+        "--nriqm-metric=vendi",
+        "-k",
+        "(gaussian or boundary-blur or poisson) and not found and not maps and not control",
+        suite="",
+    )
+    spaces = {(row["case"], row["extractor"]) for row in found["rows"]}
+    assert spaces >= {("gaussian-noise", "lesion"), ("boundary-blur", "lesion")}
+    assert ("poisson-noise", "lesion") not in spaces
+    assert {r["metric"] for r in found["rows"] if r["extractor"] == "lesion"} == {"fid"}
 
 
 def test_failing_case_shows_its_sentence(run, pytester):

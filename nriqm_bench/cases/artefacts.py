@@ -33,7 +33,7 @@ BLUR = _artefact(
     held_out_only=False,
 )
 BIAS_FIELD = _artefact(
-    "bias-field", "a smooth field brightens and darkens every image", 0.1, 0.2, 0.3, 0.45, 0.6
+    "bias-field", "a smooth field brightens and darkens every image", 0.2, 0.4, 0.6, 0.75, 0.9
 )
 GIBBS = _artefact(
     "gibbs", "high spatial frequencies are cut off: ringing", 0.2, 0.35, 0.5, 0.65, 0.8
@@ -47,6 +47,6 @@ GHOSTING = _artefact(
 MOTION = _artefact(
     "motion", "the head moves between the segments of k-space", 0.25, 0.5, 1.0, 2.0, 4.0
 )
-GAMMA = _artefact("gamma", "grey values follow a power law", 0.1, 0.2, 0.3, 0.5, 0.8)
+GAMMA = _artefact("gamma", "grey values follow a power law", 0.2, 0.4, 0.6, 0.9, 1.2)
 ELASTIC = _artefact("elastic", "the anatomy is deformed smoothly", 1.0, 2.0, 3.0, 5.0, 8.0)
-TRANSLATION = _artefact("translation", "every image is shifted", 1.0, 2.0, 4.0, 8.0, 16.0)
+TRANSLATION = _artefact("translation", "every image is shifted", 2.0, 4.0, 8.0, 16.0, 24.0)

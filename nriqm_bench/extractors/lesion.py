@@ -152,9 +152,7 @@ def describe(image: NDArray[np.float32], inside: Bools) -> NDArray[np.float32]:
     return _scaled(np.concatenate(parts), table)
 
 
-def _geometry(
-    n: int, spread: Float64, centre: Float64, image: NDArray[np.float32]
-) -> Float64:
+def _geometry(n: int, spread: Float64, centre: Float64, image: NDArray[np.float32]) -> Float64:
     axes = len(centre)
     variances = np.linalg.eigvalsh(spread)
     # A ball of radius r has variance r^2 / (axes + 2) along each axis.

@@ -108,7 +108,9 @@ class Segmenter:
     def _learn(self, train: ImageSet) -> torch.nn.Module:
         if train.masks is None or not train.masks.any():
             have = "no masks" if train.masks is None else "empty masks"
-            raise ValueError(f"the segmenter learns from masks, and the training images have {have}")
+            raise ValueError(
+                f"the segmenter learns from masks, and the training images have {have}"
+            )
         images, masks = _slices(train)
         self._channels = images.shape[1]
         rng = np.random.default_rng(self.seed)
@@ -139,7 +141,7 @@ def _unet(channels: int) -> torch.nn.Module:
         out_channels=1,
         channels=_CHANNELS,
         strides=(2, 2, 2),
-        num_res_units=__import__('os').environ.get('R','0')=='1',
+        num_res_units=__import__("os").environ.get("R", "0") == "1",
         norm="batch",
     )
     return network
@@ -188,9 +190,7 @@ def _batch(
     return x, y
 
 
-def _corner(
-    mask: Floats, size: list[int], rng: np.random.Generator, about: bool
-) -> list[int]:
+def _corner(mask: Floats, size: list[int], rng: np.random.Generator, about: bool) -> list[int]:
     """Where a crop begins: around a pixel of the mask, or anywhere."""
     inside = np.flatnonzero(mask) if about else np.empty(0, np.intp)
     room = [full - s for full, s in zip(mask.shape, size, strict=True)]
