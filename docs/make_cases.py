@@ -1,4 +1,4 @@
-"""Write the tables of docs/cases.md from runs: ``python docs/make_cases.py TUMOUR.json VESSEL.json``.
+"""Write the tables of docs/cases.md: ``python docs/make_cases.py TUMOUR.json VESSEL.json``.
 
 Everything below the marker is replaced; what stands above it is written by hand.
 """

@@ -307,7 +307,7 @@ def test_cases_of_what_the_images_do_not_show_are_skipped_with_a_reason(run):
 
 def test_remedies_join_local_cases_and_noise_alone(run):
     """Asked for by their common name they are judged where they have something to say."""
-    result, found = run(
+    _, found = run(
         "--nriqm-extractor=remedies",
         "--nriqm-metric=fid",
         "--nriqm-metric=vendi",
