@@ -124,16 +124,35 @@ def from_nifti(path: Path, index: int = 0) -> Volume:
     import nibabel
 
     image = nibabel.load(path)
-    array = image.dataobj
+    packed = path.suffix.lower() == ".gz"
+    array = _Packed(path, type(image), image.shape) if packed else image.dataobj
     if len(image.shape) == 2:
-        array = np.asarray(array)[..., None]
+        array = array[:, :][..., None]
     further = max(0, len(array.shape) - 3)
     place = (index, *[0] * (further - 1)) if further else ()
     if index >= (array.shape[3] if further else 1):
         raise ValueError(
             f"it holds {array.shape[3] if further else 1} volumes, but volume {index + 1} is wanted"
         )
-    return Volume(array, image.affine, place, seekable=path.suffix.lower() != ".gz")
+    return Volume(array, image.affine, place, seekable=not packed)
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """The array of a .nii.gz file.
+
+    It is unpacked whole: nibabel would stop before the checksum at the end, and damage in the
+    middle often unpacks to other numbers without an error.
+    """
+
+    path: Path
+    kind: Any
+    shape: tuple[int, ...]
+
+    def __getitem__(self, where: tuple[Any, ...]) -> NDArray[Any]:
+        found = self.kind.from_bytes(gzip.decompress(self.path.read_bytes()))
+        array: NDArray[Any] = found.dataobj[where]
+        return array
 
 
 def check_alike(image: Volume, mask: Volume) -> None:
