@@ -188,7 +188,9 @@ def _pixels(file: Path) -> NDArray[np.float32]:
         values = stored * np.float32(found.get("RescaleSlope", 1))
         values += np.float32(found.get("RescaleIntercept", 0))
         # Which grey is black does not matter: the series is rescaled afterwards.
-        return -values if found.PhotometricInterpretation == "MONOCHROME1" else values
+        inverted = found.PhotometricInterpretation == "MONOCHROME1"
+        grey: NDArray[np.float32] = -values if inverted else values
+        return grey
 
 
 def _check_slice(name: str, head: Any) -> None:

@@ -51,6 +51,8 @@ def load(
     split.check_part(part)
     where = inventory.root.name
     entries = in_part(inventory.entries(contrast), part, seed, where)
+    if n is not None and n > (most := readers.SLICES * len(entries)):
+        raise split.too_few(where, part, most, n)
     fit = Preprocess(size)
 
     def read(entry: Entry) -> ImageSet:

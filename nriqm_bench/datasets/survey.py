@@ -146,6 +146,9 @@ def _of_folder(root: Path, damaged: list[str]) -> list[Item]:
 def _look_at_file(entry: FileEntry) -> list[Item]:
     path, mask = entry.path, entry.mask is not None
     told = (path, entry.subject, entry.site, entry.part)
+    if entry.mask is not None and readers.ending(entry.mask).startswith(".nii"):
+        with readers.naming(entry.mask):
+            check_whole(entry.mask)
     with readers.naming(path):
         match readers.ending(path):
             case ".nii" | ".nii.gz":
@@ -219,9 +222,10 @@ def _parts(count: Callable[[str], tuple[int, int]]) -> tuple[list[str], bool]:
         lines += _line(part, f"up to {images} images of {subjects} subjects")
         least.append(images)
     if min(least) < LEAST:
-        told = f"at most {min(least)} is possible, but a run needs at least {LEAST}; add subjects"
+        told = f"at most {min(least)} is possible, but a run needs at least {LEAST}"
         return [*lines, *_line("--nriqm-n", told)], False
-    return [*lines, *_line("--nriqm-n", f"{LEAST} to {min(least)}")], True
+    span = f"{LEAST} to {min(least)}" if min(least) > LEAST else str(LEAST)
+    return [*lines, *_line("--nriqm-n", span)], True
 
 
 def _in_part(items: Sequence[Item], where: str, part: str) -> tuple[int, int]:

@@ -45,7 +45,7 @@ def only(folder, **options):
     ("late", "ending", "names", "place"),
     [
         (False, ".nii.gz", ["Brats18_TCIA08_469_1", "Brats18_CBICA_AQP_1", "Brats18_2013_1_1"], ""),
-        (False, ".nii", ["BraTS20_Training_001", "BraTS20_Training_002", "BraTS20_Training_003"], ""),
+        (False, ".nii", ["BraTS20_Training_001", "BraTS20_Training_2", "BraTS20_Training_3"], ""),
         (False, ".nii.gz", ["BraTS2021_00000", "BraTS2021_00002", "BraTS2021_00003"], "a/b"),
         (True, ".nii.gz", ["BraTS-GLI-00003-000", "BraTS-MEN-00004-000", "BraTS-SSA-5-0"], ""),
     ],
@@ -70,12 +70,14 @@ def test_layouts_of_all_releases(tmp_path, write, heads, late, ending, names, pl
 
 
 def test_grades_of_2018_to_2020_are_folders_that_do_not_matter(tmp_path, write):
-    for i, (grade, name) in enumerate([("HGG", "CBICA_A_1"), ("HGG", "2013_3_1"), ("LGG", "TCIA09_2_1")]):  # fmt: skip
+    for i, place in enumerate(["HGG/CBICA_A_1", "HGG/2013_3_1", "LGG/TCIA09_2_1"]):
+        grade, name = place.split("/")
         write(tmp_path / grade, f"BraTS19_{name}", i)
     cases = scan(tmp_path).cases
     assert [c.subject for c in cases] == ["BraTS19_2013_3", "BraTS19_CBICA_A", "BraTS19_TCIA09_2"]
     assert [c.site for c in cases] == ["2013", "CBICA", "TCIA"]
-    assert {str(s) for one in only(tmp_path).values() for s in one.sites} == {"2013", "CBICA", "TCIA"}  # fmt: skip
+    sites = {str(site) for one in only(tmp_path).values() for site in one.sites}
+    assert sites == {"2013", "CBICA", "TCIA"}
 
 
 def test_sites_are_told_for_all_cases_or_for_none(tmp_path, write):
@@ -104,7 +106,7 @@ def test_contrast_is_chosen_by_any_of_its_names(tmp_path, write, heads, late, as
 def test_unknown_contrast_ends_the_run_before_anything_is_read(tmp_path, write):
     write(tmp_path, "BraTS2021_00000")
     for contrast in ("dwi", "flair2"):
-        with pytest.raises(ValueError, match=rf"was '{contrast}', must be one of flair, t1, t1ce, "):
+        with pytest.raises(ValueError, match=rf"was '{contrast}', must be one of flair, t1, "):
             datasets.open(f"brats:{tmp_path}?contrast={contrast}")
     for option in ("modality=t1", "contrast=", "contrast"):
         with pytest.raises(ValueError, match=r"the option '.*', must be contrast=\.\.\."):
@@ -145,7 +147,8 @@ def test_pixels_become_square(tmp_path, write, heads):
     whole = heads.unit(heads.seen(data))
     chosen = readers.axial(whole.astype(np.float32), lesion=heads.seen(labels))
     # Area is kept in mm, and so is the mean intensity.
-    assert found.masks.astype(bool).sum() == pytest.approx(2.5 * (heads.seen(labels)[chosen] > 0).sum(), rel=0.03)  # fmt: skip
+    area = 2.5 * (heads.seen(labels)[chosen] > 0).sum()
+    assert (found.masks > 0).sum() == pytest.approx(area, rel=0.03)
     assert found.images.mean() == pytest.approx(whole[chosen].mean(), rel=0.02)
     sized = brats(tmp_path, size=32)
     assert sized.spatial == (32, 32)
@@ -266,7 +269,7 @@ def test_only_the_volumes_that_are_needed_are_read(tmp_path, write):
     with pytest.raises(ValueError, match="holds 8 train images, but 9 were asked for"):
         brats(tmp_path, 9)
     for file in tmp_path.rglob("*.nii.gz"):
-        if not (file.name.startswith(seen[0]) and file.name.endswith(("flair.nii.gz", "seg.nii.gz"))):  # fmt: skip
+        if not file.name.startswith((f"{seen[0]}_flair", f"{seen[0]}_seg")):
             file.write_bytes(b"never opened")
     assert brats(tmp_path, 3).fingerprint() == found.fingerprint()
 

@@ -66,9 +66,7 @@ def test_the_order_of_the_table_counts_and_not_its_names(task, heads):
     plain = task(place="a")
     turned = task(place="b", modality={"0": "T2w", "3": "FLAIR", "2": "T1w", "1": "t1gd"})
     for one, other in (("flair", "t2"), ("t1ce", "t1"), ("t2", "flair")):
-        assert (
-            msd(plain, contrast=one).fingerprint() == msd(turned, contrast=other).fingerprint()
-        )
+        assert msd(plain, contrast=one).fingerprint() == msd(turned, contrast=other).fingerprint()
 
 
 def test_the_folder_above_will_do(task, tmp_path):
@@ -103,7 +101,11 @@ def test_missing_images_are_told_and_cases_without_labels_left_out(task):
     inventory = scan(root)
     assert inventory.notes == ("imagesTr/BRATS_001.nii.gz is in dataset.json but missing",)
     assert inventory.left_out("flair") == ["BRATS_003: no mask"]
-    assert [e.subject for e in inventory.entries("flair")] == ["BRATS_000", "BRATS_002", "BRATS_004"]
+    assert [e.subject for e in inventory.entries("flair")] == [
+        "BRATS_000",
+        "BRATS_002",
+        "BRATS_004",
+    ]
 
 
 @pytest.mark.parametrize(
