@@ -6,9 +6,14 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nriqm_bench.datasets import readers, slicing, split
 from nriqm_bench.datasets.inventory import Case, Inventory, Scan, walk
+from nriqm_bench.datasets.preprocess import Preprocess
 from nriqm_bench.datasets.source import Progress
+from nriqm_bench.datasets.volume import Volume
 from nriqm_bench.images import ImageSet
 
 CONTRASTS: dict[str, tuple[str, ...]] = {"mra": (), "t1": (), "t2": (), "pd": ()}
@@ -39,7 +44,8 @@ def ixi(
 
     - Subject: ``IXI002``. Site: ``Guys``, ``HH`` or ``IOP``, from the name.
     - Mask: ``IXI002-Guys-0828-MRA_seg.nii.gz`` (``-seg``, ``_mask``, ``-mask``) beside the volume;
-      IXI itself has none. A vessel is any label above 0, label 2 its centre line.
+      IXI itself has none. Any label above 0 becomes label 1, vessel: a centre line does not
+      survive resampling, and other labels would be taken for one.
     - Part: folders ``train``, ``val``, ``test`` as in `folder`; else thirds by a hash of subjects.
     - Left out: a case without the contrast, and one without a mask when others have one.
 
@@ -69,7 +75,14 @@ def ixi(
     """
     inventory = scan(path)
     name = inventory.contrast(contrast)
-    pick = slicing.slabs if name == "mra" else slicing.slices
+    of_contrast = slicing.slabs if name == "mra" else slicing.slices
+
+    def pick(
+        volume: Volume, masks: NDArray[np.uint8] | None, fit: Preprocess
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None]:
+        vessels = None if masks is None else (masks > 0).astype(np.uint8)
+        return of_contrast(volume, vessels, fit)
+
     return slicing.load(inventory, name, pick, n, seed, part, size, progress)
 
 

@@ -74,15 +74,18 @@ def test_angiograms_are_projected_in_slabs(write, heads, vessels, ending, codes)
     data, labels = (heads.seen(a) for a in vessels(i))
     cuts = [(0, 5), (5, 10), (10, 15), (15, 20)]
     assert found.images[:, 0] == pytest.approx(heads.unit(slabs(data, cuts)), abs=1e-6)
-    assert np.array_equal(found.masks, slabs(labels, cuts))
-    assert set(np.unique(found.masks)) == {0, 1, 2}
+    # Labels of two kinds of vessel become one: 2 would be read as a centre line.
+    assert np.array_equal(found.masks, slabs(labels, cuts) > 0)
+    assert set(np.unique(labels)) == {0, 1, 2}
     assert found.spacing == (1.0, 1.0)
 
 
 def test_a_vessel_is_a_line_in_a_slab_and_a_dot_in_a_slice(write):
     found = ixi(write(mask="_seg"))
-    runs = [m[:, 20].nonzero()[0] for m in (found.masks == 2)]
-    assert all(len(run) == 5 and np.ptp(run) == 4 for run in runs)
+    # The second vessel climbs by a row a slice: five pixels of it in a row, slab after slab.
+    for k, mask in enumerate(found.masks):
+        assert mask[29 - 5 * k : 34 - 5 * k, 20].all()
+        assert not mask[: 29 - 5 * k, 20].any()
     assert found.images[:, 0][found.masks > 0].min() > 0.9
 
 
