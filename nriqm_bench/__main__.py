@@ -1,4 +1,4 @@
-"""``python -m nriqm_bench``: list what there is, try metrics, report and compare runs."""
+"""``python -m nriqm_bench``: list what there is, check metrics and data, report and compare."""
 
 from __future__ import annotations
 
@@ -119,7 +119,9 @@ def _parser() -> argparse.ArgumentParser:
     listed.add_argument("kind", nargs="?", choices=KINDS)
     listed.add_argument("--json", action="store_true", help="for programs")
     listed.set_defaults(run=_list)
-    check = commands.add_parser("check", help="run the checks of a metric; exit 1 when one fails")
+    check = commands.add_parser(
+        "check", help="check a metric, or the files of a dataset; exit 1 when something fails"
+    )
     add_arguments(check)
     check.set_defaults(run=_check)
     report = commands.add_parser("report", help="render a run again")

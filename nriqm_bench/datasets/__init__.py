@@ -15,7 +15,11 @@ _REGISTRY: Registry[Callable[..., Any]] = Registry(
     "dataset",
     _ROOM,
     {
+        "brats": f"{_ROOM}.brats:brats",
+        "dicom": f"{_ROOM}.dicom:dicom",
         "folder": f"{_ROOM}.folder:folder",
+        "ixi": f"{_ROOM}.ixi:ixi",
+        "msd": f"{_ROOM}.msd:msd",
         "npz": f"{_ROOM}.npz:npz",
         "phantom-tumour": f"{_ROOM}.phantom_tumour:phantom_tumour",
         "phantom-vessel": f"{_ROOM}.phantom_vessel:phantom_vessel",
@@ -34,7 +38,8 @@ def register(name: str, dataset: Callable[..., Any] | None = None) -> Any:
     """Make a dataset known: a function, or as a decorator.
 
     The function takes ``(n, seed, *, part, size, progress)`` and returns an `ImageSet`; when it is
-    opened as ``name:PATH``, the path comes first. A taken name raises `ValueError`.
+    opened as ``name:PATH``, the path comes first. What else it takes by keyword may follow the
+    path, as text: ``name:PATH?contrast=t1``. A taken name raises `ValueError`.
     """
     if dataset is not None:
         return _REGISTRY.add(name, dataset)
@@ -46,14 +51,14 @@ def register(name: str, dataset: Callable[..., Any] | None = None) -> Any:
 
 
 def open(spec: str) -> Source:
-    """The source of a specification, ``name`` or ``name:PATH``.
+    """The source of a specification: ``name``, ``name:PATH`` or ``name:PATH?option=value``.
 
     Raises
     ------
     KeyError
         For an unknown name.
     ValueError
-        When the path is missing or not wanted.
+        When the path is missing or not wanted, or an option is unknown.
     """
     from nriqm_bench.datasets.source import Source
 

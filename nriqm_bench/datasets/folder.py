@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nriqm_bench.datasets import readers, split
+from nriqm_bench.datasets.gather import gather, in_part
 from nriqm_bench.datasets.preprocess import Preprocess
 from nriqm_bench.datasets.source import Progress
-from nriqm_bench.images import ImageSet, concatenate
+from nriqm_bench.images import ImageSet
 
 _MARKS = ("_mask", "_seg", "-mask", "-seg")
 _BIDS = re.compile(r"(?<![a-z0-9])sub-[a-z0-9]+", re.IGNORECASE)
@@ -79,8 +81,9 @@ def folder(
     """
     split.check_part(part)
     root = Path(path)
-    entries = _in_part(scan(root), part, seed, root.name)
-    return _load(entries, Preprocess(size), f"{root.name}, {part}", progress, n, part)
+    entries = in_part(scan(root), part, seed, root.name)
+    read = partial(_read, fit=Preprocess(size))
+    return gather(entries, read, f"{root.name}, {part}", progress, n, part)
 
 
 def read_folder(
@@ -91,7 +94,7 @@ def read_folder(
     Read as `folder` does; the same errors, except those about parts.
     """
     root = Path(path)
-    return _load(scan(root), Preprocess(size), root.name, progress)
+    return gather(scan(root), partial(_read, fit=Preprocess(size)), root.name, progress)
 
 
 def scan(root: Path) -> list[Entry]:
@@ -184,62 +187,6 @@ def _site(image: Path) -> str | None:
 
 def _part(image: Path) -> str | None:
     return split.part_of(image.parts[0]) if len(image.parts) > 1 else None
-
-
-def _in_part(entries: list[Entry], part: str, seed: int, where: str) -> list[Entry]:
-    """The entries of one part, subject by subject in the order that `seed` decides."""
-    parts = [e.part for e in entries if e.part is not None]
-    if parts:
-        split.check_apart([e.subject for e in entries], parts, where)
-        order = split.shuffled((e.subject for e in entries if e.part == part), seed)
-        if not order:
-            raise ValueError(
-                f"{where} has folders for {', '.join(sorted(set(parts)))}, but none for {part}; "
-                f"add one ({' or '.join(split.WORDS[part])}), or put all images into one folder "
-                "to have them split by subject"
-            )
-    else:
-        order = split.third((e.subject for e in entries), part, seed, where)
-    rank = {subject: i for i, subject in enumerate(order)}
-    return sorted((e for e in entries if e.subject in rank), key=lambda e: rank[e.subject])
-
-
-def _load(
-    entries: Sequence[Entry],
-    fit: Preprocess,
-    desc: str,
-    progress: Progress | None,
-    n: int | None = None,
-    part: str = "",
-) -> ImageSet:
-    shown: Iterable[Entry] = entries
-    if progress is not None:
-        shown = progress(entries, desc, len(entries))
-    read: list[ImageSet] = []
-    count = 0
-    for entry in shown:
-        found = _read(entry, fit)
-        if read and found.spatial != read[0].spatial:
-            raise ValueError(
-                f"{entry.path} is {_by(found)} pixels but {entries[0].path} is {_by(read[0])}: "
-                "give a size to bring all to one"
-            )
-        if read and (found.masks is None) != (read[0].masks is None):
-            raise ValueError(
-                f"of {entry.path} and {entries[0].path} one has masks and one has none, "
-                "must be both or neither"
-            )
-        read.append(found)
-        count += len(found)
-        if n is not None and count >= n:
-            break
-    if n is not None and count < n:
-        raise split.too_few(desc.partition(",")[0], part, count, n)
-    return concatenate(*read)[:n]
-
-
-def _by(found: ImageSet) -> str:
-    return " x ".join(str(s) for s in found.spatial)
 
 
 def _read(entry: Entry, fit: Preprocess) -> ImageSet:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nriqm_bench.datasets import npz
+from nriqm_bench.datasets import npz, volume
 
 ENDINGS = (".nii.gz", ".nii", ".png", ".npy", ".npz")
 # How many axial slices of a volume are used.
@@ -77,8 +77,9 @@ def read(path: Path) -> Stack:
     with naming(path):
         match ending(path):
             case ".nii.gz" | ".nii":
-                values, spacing = _nifti(path)
-                return Stack(values, spacing=spacing, volume=True)
+                found = volume.from_nifti(path)
+                values = found.read().astype(np.float32, copy=False)
+                return Stack(values, spacing=found.spacing[1:], volume=True)
             case ".png":
                 return Stack(_grey(_png(path)))
             case ".npy":
@@ -98,40 +99,51 @@ def read_labels(path: Path) -> NDArray[np.uint8]:
     with naming(path):
         match ending(path):
             case ".nii.gz" | ".nii":
-                return _labels(_nifti(path)[0])
+                return labels(volume.from_nifti(path).read())
             case ".png":
-                return _labels(_planes(_png(path, palette=True)))
+                return labels(_planes(_png(path, palette=True)))
             case ".npy":
-                return _labels(_planes(np.load(path, allow_pickle=False)))
+                return labels(_planes(np.load(path, allow_pickle=False)))
             case _:
                 raise ValueError("masks of their own file must be NIfTI, PNG or .npy")
 
 
-def axial(volume: NDArray[np.float32], count: int = SLICES) -> NDArray[np.intp]:
-    """Which slices of a volume ``(slices, height, width)`` in [0, 1] to use.
+def axial(
+    values: NDArray[np.float32],
+    count: int = SLICES,
+    lesion: NDArray[np.uint8] | None = None,
+) -> NDArray[np.intp]:
+    """Which slices of a volume ``(slices, height, width)`` in [0, 1] to use, in rising order.
 
     Candidates are the slices with at least half as much foreground as the one with the most
     (voxels above a tenth of the range); of them `count`, evenly spaced, or all when fewer.
+
+    With `lesion` (labels, 0 is background) at least half of the chosen show one, where there are
+    as many such slices: those with at least a tenth of the lesion's largest area in any slice.
+    When evenly spaced candidates do not, half are evenly spaced among the candidates that show it
+    (among all slices that do, when no candidate does) and half among the others.
     """
-    area = (volume > _FOREGROUND).sum(axis=(1, 2))
+    area = (values > _FOREGROUND).sum(axis=(1, 2))
     candidates = np.flatnonzero(2 * area >= area.max())
-    count = min(count, len(candidates))
-    # The middles of `count` stretches of equal length.
-    return candidates[((np.arange(count) + 0.5) * len(candidates) / count).astype(np.intp)]
+    chosen = _evenly(candidates, count)
+    if lesion is None or not lesion.any():
+        return chosen
+    size = (lesion > 0).sum(axis=(1, 2))
+    shows = 10 * size >= size.max()
+    if 2 * shows[chosen].sum() >= len(chosen):
+        return chosen
+    showing = candidates[shows[candidates]]
+    if not len(showing):
+        showing = np.flatnonzero(shows)
+    of_lesion = _evenly(showing, (count + 1) // 2)
+    others = np.setdiff1d(candidates, showing)
+    return np.sort(np.concatenate([of_lesion, _evenly(others, count - len(of_lesion))]))
 
 
-def _nifti(path: Path) -> tuple[NDArray[np.float32], tuple[float, float]]:
-    import nibabel
-
-    image = nibabel.load(path)
-    if image.ndim > 3:
-        image = image.slicer[(..., *[0] * (image.ndim - 3))]
-    elif image.ndim == 2:
-        image = nibabel.Nifti1Image(image.get_fdata(dtype=np.float32)[..., None], image.affine)
-    image = nibabel.as_closest_canonical(image)
-    data = image.get_fdata(dtype=np.float32)
-    across, along = (float(z) for z in image.header.get_zooms()[:2])
-    return np.ascontiguousarray(data.transpose(2, 1, 0)[:, ::-1]), (along, across)
+def _evenly(slices: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    """The middles of `count` stretches of equal length; all when there are fewer."""
+    count = min(count, len(slices))
+    return slices[((np.arange(count) + 0.5) * len(slices) / max(count, 1)).astype(np.intp)]
 
 
 def _png(path: Path, *, palette: bool = False) -> NDArray[Any]:
@@ -168,11 +180,12 @@ def _numbers(array: NDArray[Any]) -> NDArray[np.float32]:
     return array.astype(np.float32)
 
 
-def _labels(array: NDArray[Any]) -> NDArray[np.uint8]:
-    labels = array.astype(np.uint8) if array.dtype.kind in "biu" else np.rint(array)
-    if not np.array_equal(labels, array) or array.min() < 0 or array.max() > 255:
+def labels(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Labels as uint8; `ValueError` for other than whole numbers from 0 to 255."""
+    whole = array.astype(np.uint8) if array.dtype.kind in "biu" else np.rint(array)
+    if not np.array_equal(whole, array) or array.min() < 0 or array.max() > 255:
         raise ValueError("a mask must hold whole numbers from 0 to 255, 0 being background")
-    return labels.astype(np.uint8)
+    return whole.astype(np.uint8)
 
 
 def _archive(path: Path) -> Stack:

@@ -1,4 +1,4 @@
-"""``python -m nriqm_bench check``: the gauntlet from the command line."""
+"""``python -m nriqm_bench check``: the gauntlet of a metric, or a dataset on disk looked over."""
 
 from __future__ import annotations
 
@@ -23,6 +23,13 @@ def run(asked: argparse.Namespace) -> tuple[list[str], bool]:
     lines: list[str] = []
     ok = True
     for subject in asked.subjects:
+        if is_dataset(subject):
+            from nriqm_bench.datasets.survey import survey
+
+            told, usable = survey(subject, verbose=asked.verbose)
+            lines += told
+            ok = ok and usable
+            continue
         try:
             results = check_metric(
                 load(subject),
@@ -44,7 +51,10 @@ def run(asked: argparse.Namespace) -> tuple[list[str], bool]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command; their defaults are those of `check_metric`."""
     parser.add_argument(
-        "subjects", nargs="+", metavar="METRIC", help="a registered name, or package.module:object"
+        "subjects",
+        nargs="+",
+        metavar="METRIC",
+        help="a registered name, or package.module:object; or a dataset on disk, as brats:DIR",
     )
     better = parser.add_mutually_exclusive_group()
     for word in ("higher", "lower"):
@@ -60,7 +70,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--min-samples", type=int, default=2, metavar="N")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--expect", action="append", default=[], metavar="CHECK=REASON")
-    parser.add_argument("-v", "--verbose", action="store_true", help="every check")
+    parser.add_argument("-v", "--verbose", action="store_true", help="every check, every file")
+
+
+def is_dataset(subject: str) -> bool:
+    """Whether the text before a colon is a dataset's name."""
+    from nriqm_bench import datasets
+
+    name, colon, _ = subject.partition(":")
+    return bool(colon) and name in datasets.names()
 
 
 def load(subject: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 
 import numpy as np
@@ -128,6 +129,51 @@ def test_registered_dataset_is_opened_by_name_with_and_without_a_path(mine, tmp_
     assert source.size() is None
     datasets.open(f"mine:{tmp_path}").load("train", 2, 7, 4)
     assert mine[-1][0] == (tmp_path, 2, 7)
+
+
+def test_options_follow_the_path_as_text(tmp_path):
+    taken = {}
+
+    @datasets.register("chosen")
+    def chosen(path, n, seed, *, part, size, progress, contrast="t1", plane="axial"):
+        """Grey images."""
+        taken.update(path=path, contrast=contrast, plane=plane)
+        return ImageSet(np.full((2, 1, 4, 4), 0.5))
+
+    try:
+        source = datasets.open(f"chosen:{tmp_path}?contrast=t2&plane=coronal")
+        source.load("train", 2, 0, 4)
+        assert taken == {"path": tmp_path, "contrast": "t2", "plane": "coronal"}
+        assert source.spec == f"chosen:{tmp_path.name}?contrast=t2&plane=coronal"
+        assert source.key() != datasets.open(f"chosen:{tmp_path}?contrast=t2").key()
+        for wrong in ("size=4", "other=1", "contrast="):
+            with pytest.raises(ValueError, match=f"'{wrong}', must be contrast=..., plane=..."):
+                datasets.open(f"chosen:{tmp_path}?{wrong}")
+    finally:
+        datasets.unregister("chosen")
+    with pytest.raises(ValueError, match=r"'folder' was given the option 'a=1', but takes none"):
+        datasets.open(f"folder:{tmp_path}?a=1")
+
+
+def test_a_question_mark_in_the_name_of_a_folder_is_no_option(tmp_path):
+    place = tmp_path / "which?contrast=t1"
+    place.mkdir()
+    assert datasets.open(f"folder:{place}") == Source("folder", place)
+
+
+def test_masks_of_any_other_dataset_show_lesions(mine, file):
+    assert datasets.open("mine").region == "lesion"
+    assert datasets.open(f"npz:{file}").region == "lesion"
+    assert Source("phantom-vessel").region == "vessel"
+    assert Source("ixi").region == "vessel"
+
+
+def test_key_of_packed_files_is_what_their_checksum_says(tmp_path):
+    for name, content in (("a", b"one"), ("b", b"one"), ("c", b"two")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.nii.gz").write_bytes(gzip.compress(content * 100, mtime=0))
+    same, equal, other = (Source("folder", tmp_path / name).key() for name in "abc")
+    assert same == equal != other
 
 
 def test_registering_checks_the_name_and_takes_plain_functions(mine):
