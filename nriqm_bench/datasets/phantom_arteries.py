@@ -167,7 +167,7 @@ def grow(rng: np.random.Generator, variety: Variety = VARIETY) -> Tree:
 def _trunks(rng: np.random.Generator, growth: _Growth, v: Variety) -> dict[int, float]:
     """The large arteries; the radius of each root by its index."""
     shared = {}
-    calibre = rng.normal(0, v.calibre)
+    calibre = v.calibre * float(np.clip(rng.standard_normal(), -2, 2))
 
     def course(template: _Course, side: int, start: Float64 | None) -> Float64:
         points = np.array(template, dtype=np.float64)

@@ -60,7 +60,7 @@ class Site:
 
 SITES = (
     Site("Guys", 0.30, 0.18, 0.26, 0.014, 0.40, 0.05, 0.10),
-    Site("HH", 0.22, 0.13, 0.20, 0.009, 0.33, 0.09, 0.05),
+    Site("HH", 0.22, 0.13, 0.20, 0.009, 0.33, 0.07, 0.05),
     Site("IOP", 0.35, 0.24, 0.36, 0.021, 0.52, 0.06, 0.18),
 )
 
@@ -251,7 +251,7 @@ def _flow(rng: np.random.Generator, p: Population, site: Site, arteries: Tree) -
     found = []
     for segment, swing in zip(arteries.segments, swings, strict=True):
         before = 1.0 if segment.parent is None else streams[segment.parent]
-        stream = before * float(np.exp((0.04 if segment.parent is None else 0.025) * swing))
+        stream = before**0.8 * float(np.exp(0.03 * swing))
         streams.append(stream)
         gain = 1 - np.exp(-segment.radius / slow)
         fresh = 1 - site.saturation * np.clip(segment.points[:, 0] / top, 0, 1.2)
