@@ -59,5 +59,5 @@ def gamma(images: ImageSet, level: float, rng: np.random.Generator) -> ImageSet:
     for i, image in enumerate(images.images):
         curve = AdjustContrast(float(np.exp(level if darker[i] else -level)))
         for c, channel in enumerate(image):
-            out[i, c] = curve(channel)
+            out[i, c] = curve(channel.copy())
     return images.replace(images=np.clip(out, 0, 1, out=out))

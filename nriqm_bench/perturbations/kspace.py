@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from nriqm_bench.images import ImageSet
+from nriqm_bench.perturbations.geometry import split
 from nriqm_bench.perturbations.perturbation import perturbation
 
 _PHASE_AXIS = -2
@@ -38,7 +39,7 @@ def gibbs(images: ImageSet, level: float, rng: np.random.Generator) -> ImageSet:
     ring = GibbsNoise(alpha=_gibbs_alpha(images.spatial, level))
     out = np.empty_like(images.images)
     for i, image in enumerate(images.images):
-        out[i] = ring(image)
+        out[i] = ring(image.copy())
     return images.replace(images=np.clip(out, 0, 1, out=out))
 
 
@@ -82,7 +83,7 @@ def spike(images: ImageSet, level: float, rng: np.random.Generator) -> ImageSet:
         raised = here + level * space.max(axis=axes)
         places = [(c, *place) for c in range(images.channels)]
         strength = np.log(np.maximum(raised, 1e-10)).tolist()
-        out[i] = KSpaceSpikeNoise(loc=places, k_intensity=strength)(image)
+        out[i] = KSpaceSpikeNoise(loc=places, k_intensity=strength)(image.copy())
     return images.replace(images=np.clip(out, 0, 1, out=out))
 
 
@@ -138,8 +139,9 @@ def motion(images: ImageSet, level: float, rng: np.random.Generator) -> ImageSet
     it is 0 in the middle segment, which holds the contrast: anatomy and masks stay in place. The
     displacement, root of the mean square over the segments and the pixels, is `level` in each
     image, half of its square by shifts and half by turns. Shifts and turns are done in k-space
-    (a turn as three shears), so nothing is smoothed by interpolation. What is left is the
-    magnitude, clipped to [0, 1].
+    (a turn as three shears), so nothing is smoothed by interpolation. The noise of a receiver
+    does not move with the patient: it is split off first (`geometry.split`) and added to the
+    magnitude of what has moved. The result is clipped to [0, 1].
 
     Source: Zaitsev, Maclaren and Herbst 2015, Journal of Magnetic Resonance Imaging 42, 887-901;
     shears: Unser, Thevenaz and Yaroslavsky 1995, IEEE Transactions on Image Processing 4.
@@ -149,19 +151,20 @@ def motion(images: ImageSet, level: float, rng: np.random.Generator) -> ImageSet
     out = np.empty_like(images.images)
     for i, image in enumerate(images.images):
         poses = motion_poses(images.spatial, rng)
-        space = fft.fftn(image, axes=axes)
+        still = np.stack([split(channel) for channel in image])
+        space = fft.fftn(still, axes=axes)
         for s, lines in enumerate(segments):
             shift, turn = level * poses.shifts[s], level * poses.turns[s]
             if not len(lines) or not (shift.any() or turn):
                 continue
-            moved = fft.fftn(_turned(image, turn, poses.plane), axes=axes)[..., lines, :]
+            moved = fft.fftn(_turned(still, turn, poses.plane), axes=axes)[..., lines, :]
             for axis in axes:
                 frequency = fft.fftfreq(images.spatial[axis])
                 if axis == _PHASE_AXIS:
                     frequency = frequency[lines]
                 moved *= _phase(frequency * shift[axis], axis)
             space[..., lines, :] = moved
-        out[i] = np.abs(fft.ifftn(space, axes=axes, overwrite_x=True))
+        out[i] = np.abs(fft.ifftn(space, axes=axes, overwrite_x=True)) + (image - still)
     return images.replace(images=np.clip(out, 0, 1, out=out))
 
 

@@ -15,6 +15,8 @@ _UNIT = "sigma"
 
 # Means up to this are inverted by summing probabilities, larger ones by the expansion.
 _SMALL_MEAN = 12.0
+# From here on one count is a hundredth of what float32 resolves, and the expansion is enough.
+_LARGE_MEAN = 1e9
 # Photons at the least level: beyond them the noise is under the resolution of float32.
 _LEAST = 1e-8
 
@@ -85,7 +87,7 @@ def poisson_quantile(
     an expansion around the normal quantile; where that lies within its error of a whole number,
     the distribution function decides. Source: Giles 2016, ACM Transactions on Mathematical
     Software 42, Algorithm 955, equation for Q_N2 and its error. "Exact" is up to the rounding of
-    float64, which shows only where u is within about 1e-12 of 1.
+    float64, which shows only where u is within about 1e-12 of 1, and for means below 10^9.
     """
     # The uniform numbers are multiples of 2^-53.
     u = np.maximum(u, 2.0**-54).ravel()
@@ -127,7 +129,8 @@ def _expanded(u: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.f
     # Twice the published error, since further terms are left out.
     error = (4 + 2 * square + square * square) / (80 * mean) + 1e-12 * mean
     fraction = value - count
-    close = np.flatnonzero((fraction < error) | (fraction > 1 - error))
+    near = (fraction < error) | (fraction > 1 - error)
+    close = np.flatnonzero(near & (mean < _LARGE_MEAN))
     count[close] = _walked(count[close], u[close], mean[close])
     return count
 

@@ -6,17 +6,45 @@ import numpy as np
 import pytest
 
 import nriqm_bench.perturbations as perturbations
+from nriqm_bench import datasets
 from nriqm_bench.images import ImageSet
 from nriqm_bench.perturbations import Perturbation
 
 BUILTIN = {
+    "bias-field": 0.3,
     "blur": 2.0,
     "boundary-blur": 2.0,
+    "density-shift": 0.5,
+    "elastic": 1.0,
+    "gamma": 0.5,
     "gaussian-noise": 0.1,
+    "ghosting": 0.2,
+    "gibbs": 0.5,
     "internal-duplication": 0.5,
+    "lesion-mode-drop": 0.5,
     "mode-drop": 0.5,
+    "motion": 1.0,
+    "poisson-noise": 0.1,
     "rician-noise": 0.1,
+    "spike": 0.1,
     "training-copies": 0.5,
+    "translation": 2.0,
+    "truncation": 0.5,
+}
+# Rising levels of everything that acts on whole images.
+SWEEPS = {
+    "bias-field": (0.05, 0.1, 0.2, 0.4),
+    "blur": (0.5, 1.0, 2.0, 4.0),
+    "elastic": (0.5, 1.0, 2.0, 4.0),
+    "gamma": (0.05, 0.1, 0.2, 0.4),
+    "gaussian-noise": (0.01, 0.02, 0.05, 0.1),
+    "ghosting": (0.02, 0.05, 0.1, 0.2),
+    "gibbs": (0.2, 0.4, 0.6, 0.8),
+    "motion": (0.25, 0.5, 1.0, 2.0),
+    "poisson-noise": (0.01, 0.03, 0.1, 0.3),
+    "rician-noise": (0.01, 0.02, 0.05, 0.1),
+    "spike": (0.02, 0.05, 0.1, 0.2),
+    "translation": (1.0, 2.0, 4.0, 8.0),
 }
 LEVELS = [pytest.param(name, level, id=name) for name, level in BUILTIN.items()]
 
@@ -101,7 +129,10 @@ def test_same_seed_same_damage(name, level):
 
 
 @pytest.mark.parametrize(
-    "name", ["gaussian-noise", "rician-noise", "internal-duplication", "training-copies"]
+    "name",
+    sorted(
+        set(BUILTIN) - {"blur", "boundary-blur", "ghosting", "gibbs", "mode-drop", "truncation"}
+    ),
 )
 def test_other_seed_other_damage(name):
     images = image_set(10, 12)
@@ -131,16 +162,69 @@ def test_levels_out_of_range_are_refused(name):
             damaged(name, image_set(10, 12), level)
 
 
-@pytest.mark.parametrize(("name", "field"), [("boundary-blur", "masks"), ("mode-drop", "sites")])
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("boundary-blur", "masks"),
+        ("mode-drop", "sites"),
+        ("density-shift", "sites"),
+        ("lesion-mode-drop", "masks"),
+    ],
+)
 def test_images_without_what_is_needed_are_refused(name, field):
     images = image_set(10, 12).replace(**{field: None})
     with pytest.raises(ValueError, match=f"{name} needs {field}, and these images have none"):
         damaged(name, images, 0.5)
 
 
-def test_copies_without_training_images_are_refused():
-    with pytest.raises(ValueError, match="training-copies needs the training images: pass train="):
-        perturbations.get("training-copies")(image_set(10, 12), 0.5, np.random.default_rng(0))
+@pytest.mark.parametrize("name", ["training-copies", "density-shift"])
+def test_a_lack_of_training_images_is_refused(name):
+    with pytest.raises(ValueError, match=f"{name} needs the training images: pass train="):
+        perturbations.get(name)(image_set(10, 12), 0.5, np.random.default_rng(0))
+
+
+@pytest.fixture(scope="module")
+def phantoms():
+    return datasets.get("phantom-tumour")(n=8, seed=1)
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_phantom_is_damaged_more_at_a_higher_level(name, phantoms):
+    distances = [
+        ((damaged(name, phantoms, level).images - phantoms.images) ** 2).sum(axis=(1, 2, 3))
+        for level in (0.0, *SWEEPS[name])
+    ]
+    assert (np.diff(distances, axis=0) > 0).all()
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_two_levels_share_their_random_numbers(name):
+    """Damage of two levels looks alike; of another seed only as far as nothing is drawn."""
+    grey = image_set(32, 32, n=4)
+    images = grey.replace(images=0.3 + 0.4 * np.clip(grey.images, 0, 1))
+    # One pixel further another pixel is seen; what is shared is the direction.
+    low, high = (4.0, 4.0) if name == "translation" else SWEEPS[name][1:3]
+    fields = [damaged(name, images, v, seed=2).images - images.images for v in (low, high)]
+    alike = np.corrcoef(fields[0].ravel(), fields[1].ravel())[0, 1]
+    assert alike > 0.5
+    if name not in ("blur", "ghosting", "gibbs"):
+        other = damaged(name, images, high, seed=3).images - images.images
+        assert np.corrcoef(fields[0].ravel(), other.ravel())[0, 1] < 0.8 * alike
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+@pytest.mark.parametrize("spatial", [(16, 20), (7, 12, 16)])
+def test_images_stay_in_range_with_one_field_for_many_channels(name, spatial):
+    grey = image_set(*spatial, n=3)
+    one = damaged(name, grey, SWEEPS[name][-1])
+    assert one.images.min() >= 0
+    assert one.images.max() <= 1
+    if name in ("gaussian-noise", "rician-noise", "poisson-noise"):
+        return
+    twice = grey.replace(images=np.repeat(grey.images, 2, axis=1))
+    out = damaged(name, twice, SWEEPS[name][-1]).images
+    assert out[:, :1] == pytest.approx(one.images, abs=1e-5)
+    assert out[:, 1:] == pytest.approx(one.images, abs=1e-5)
 
 
 def test_arrays_are_accepted():
