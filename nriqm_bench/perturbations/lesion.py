@@ -23,6 +23,8 @@ from nriqm_bench.vessels import padded_box
 BAND = 6.0
 # Beyond the path of its outline, a lesion that moves takes tissue along for so many of its radii.
 REACH = 1.5
+# A lesion at the edge of tissue comes to rest there within so many voxels.
+STOP = 3.0
 # Voxels around a removed lesion that are replaced too: its soft outline, and the seam.
 RIM = 4
 # Depth within the outline, in voxels, over which `lesion_tilt` comes in.
@@ -171,28 +173,32 @@ def _moved(images: ImageSet, rule: Rule) -> ImageSet:
     out, masks = images.images.copy(), images.masks.copy()
     for i, mask in enumerate(masks):
         pieces, count = _pieces(mask)
-        deep = depth(tissue(out[i])) if count else np.zeros(0)
+        deep = depth(tissue(out[i]) | (mask > 0)) if count else np.zeros(0)
         for number in range(1, count + 1):
             # A lesion that was moved before may have pushed this one, or all of it, aside.
             lesion = pieces == number
             if lesion.any():
                 move = rule(np.argwhere(lesion), i, deep[lesion])
-                _carry(out[i], [mask, pieces], lesion, move)
+                _carry(out[i], [mask, pieces], lesion, deep, move)
     return images.replace(images=out, masks=masks)
 
 
 def _carry(
-    image: NDArray[np.float32], labels: list[NDArray[Any]], lesion: Bools, move: Move
+    image: NDArray[np.float32],
+    labels: list[NDArray[Any]],
+    lesion: Bools,
+    deep: Floats,
+    move: Move,
 ) -> None:
-    """One lesion moves, and what is around it follows, in place."""
+    """One lesion moves in place; what is around it follows, but for the edge of tissue."""
     own = radius(int(np.count_nonzero(lesion)), lesion.ndim)
     band = move.path + REACH * own
     box = padded_box(lesion, int(np.ceil(band)) + 1)
     part = lesion[box]
     at = np.moveaxis(np.indices(part.shape, np.float64), 0, -1) + [s.start for s in box]
     core, gap = move.field(at, part)
-    rest = band - ndimage.distance_transform_edt(~part)
-    weight = falloff(gap, rest) * np.sin(0.5 * np.pi * np.clip(rest / own, 0, 1)) ** 2
+    rest = np.minimum(band - ndimage.distance_transform_edt(~part), deep[box])
+    weight = falloff(gap, rest) * np.sin(0.5 * np.pi * np.clip(rest / min(own, STOP), 0, 1)) ** 2
     pull(
         image[(slice(None), *box)],
         [label[box] for label in labels],
@@ -203,7 +209,7 @@ def _carry(
 def _magnified(voxels: NDArray[np.intp], i: int, deep: Floats, *, factor: float) -> Move:
     """About the centre, or, of a lesion at the edge of tissue, about where it touches it.
 
-    So tissue, not background, makes way or follows, and the organ keeps its shape.
+    So tissue, not background, makes way or follows.
     """
     centre = voxels.mean(axis=0)
     nearness = np.clip(1 - (deep.min() - 1) / radius(*voxels.shape), 0, 1)

@@ -51,11 +51,11 @@ def split(image: Floats) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         coarse = _smooth(smooth, scale)
         detail = smooth - coarse
         if scale == 0:
-            # Backgrounds that were set to zero hold no noise and would halve the estimate.
-            spread = np.abs(detail[detail != 0])
+            # Values that were clipped, or set to zero, hold no noise and would halve the estimate.
+            spread = np.abs(detail[(image > 0) & (image < 1)])
             sigma = _MAD * float(np.median(spread)) / gain if spread.size else 0.0
         large = np.abs(detail) > SIGNIFICANT * gain * sigma
-        structure = ndimage.binary_dilation(large, np.ones((3,) * image.ndim, np.bool_), 1 << scale)
+        structure = ndimage.maximum_filter(large, (2 << scale) + 1)
         residual += np.where(structure, np.float32(0), detail)
         smooth = coarse
     return np.asarray(image - residual, np.float32), residual
