@@ -12,6 +12,7 @@ from nriqm_bench.extractors.regions import (
     box,
     head,
     images_and_masks,
+    median_gradient,
     ramp,
     shell_medians,
     signed_distance,
@@ -36,8 +37,10 @@ _FAINT = 0.15
 _FEW = 8.0
 # A ramp is fitted to at most this many pixels.
 _MOST = 4096
+# Pixels apart whose difference is a gradient.
+_LAG = 3
 # What a descriptor may be at most, in units of its spread: one odd image must not rule a set.
-_LIMIT = 8.0
+_LIMIT = 4.0
 
 # Centre and SD of each descriptor over images of `phantom-tumour` that have a lesion, and the
 # weight: what names a defect (gone, blunt, tilted) counts more than what varies between patients.
@@ -61,7 +64,7 @@ _INTENSITY = {
                 (0.11, 0.055),
                 (0.035, 0.045),
                 (0.016, 0.037),
-                (0.006, 0.025),
+                (0.006, 0.026),
             )
         )
     },
@@ -71,15 +74,16 @@ _INTENSITY = {
     "sharp out 2": (-0.37, 0.075, 1.0),
     "step 1": (0.22, 0.075, 1.5),
     "step 2": (0.35, 0.09, 1.0),
-    "ramp": (0.034, 0.038, 2.0),
+    "ramp": (0.025, 0.035, 2.0),
+    "gradient": (0.012, 0.025, 1.5),
     "range": (0.12, 0.075, 0.7),
     "grain": (0.02, 0.02, 0.4),
-    "slope": (0.0, 0.036, 1.0),
+    "slope": (0.0, 0.03, 0.7),
 }
 
 
 class Lesion:
-    """25 descriptors of the lesion in a 2-D image of one channel, which noise hardly moves.
+    """26 descriptors of the lesion in a 2-D image of one channel, which noise hardly moves.
 
     A lesion is every pixel whose mask is above 0; several in one image are taken together.
     Intensities are compared with the tissue around the lesion, 3 to 8 pixels from its outline, by
@@ -92,10 +96,10 @@ class Lesion:
     pixels inside the outline to 4.5 outside); sharpness (the four shells next to the outline
     between the tissues on either side, as shares of their difference); step across the outline (1
     and 2 shells away); ramp (length of the slope of intensity inside, freed from what noise adds);
-    range (quartiles inside, smoothed); grain (fine texture); slope along each axis.
+    gradient (length of the median difference of near pixels, likewise); range (quartiles inside, smoothed); grain (fine texture); slope along each axis.
 
     Each descriptor is centred, divided by its spread over `phantom-tumour` and weighted, by fixed
-    numbers; none exceeds 8 spreads. An image without a lesion has presence and size 0 and every
+    numbers; none exceeds 4 spreads. An image without a lesion has presence and size 0 and every
     other descriptor at the centre.
 
     Parameters
@@ -106,7 +110,7 @@ class Lesion:
 
     name = "lesion"
     needs = frozenset({"masks"})
-    dim = 25
+    dim = 26
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = "cpu"
@@ -118,7 +122,7 @@ class Lesion:
     def __call__(self, images: Any, masks: Any = None) -> NDArray[np.float32]:
         """``(N, C, *S)`` in [0, 1] and ``(N, *S)`` labels to ``(N, d)`` float32.
 
-        With k axes, d is ``4 + k + C (17 + k)``: 25 for slices and 27 for volumes of one channel.
+        With k axes, d is ``4 + k + C (18 + k)``: 26 for slices and 28 for volumes of one channel.
 
         Raises
         ------
@@ -147,7 +151,7 @@ def describe(image: NDArray[np.float32], inside: Bools) -> NDArray[np.float32]:
     distance = signed_distance(inside[near])
     told = len(place) / (len(place) + _FEW)
     for channel in image:
-        raw = _intensity(channel[near], inside[near], distance, place)
+        raw = _intensity(channel[near], inside[near], distance)
         parts.append(intensity[:, 0] + told * (raw - intensity[:, 0]))
     return _scaled(np.concatenate(parts), table)
 
@@ -173,7 +177,7 @@ def _geometry(
 
 
 def _intensity(
-    values: NDArray[np.float32], inside: Bools, distance: Float64, place: Float64
+    values: NDArray[np.float32], inside: Bools, distance: Float64
 ) -> Float64:
     ring = (distance > _NEAR) & (distance <= _FAR)
     deep = distance < -1.5
@@ -184,9 +188,10 @@ def _intensity(
     middle = (profile[_IN3] + profile[_OUT3]) / 2
     # Without a division by what may be 0: a faint outline is neither sharp nor blunt.
     share = difference / (difference**2 + _FAINT**2)
-    slopes, length = _slopes(values[inside], place)
+    within = distance < -1
+    slopes, length, gradient = _tilt(values, within if np.count_nonzero(within) > 20 else inside)
     smooth = ndimage.uniform_filter(values, 3, mode="nearest")
-    low, high = np.percentile(smooth[inside], (25, 75))
+    low, high = np.percentile(smooth[inside], (26, 75))
     grain = np.median(np.abs((values - smooth)[inside]))
     return np.array(
         [
@@ -196,6 +201,7 @@ def _intensity(
             abs(profile[_IN1] - profile[_OUT1]),
             abs(profile[_IN2] - profile[_OUT2]),
             length,
+            gradient,
             high - low,
             grain,
             *slopes,
@@ -203,16 +209,27 @@ def _intensity(
     )
 
 
-def _slopes(values: NDArray[np.float32], place: Float64) -> tuple[Float64, float]:
-    """The ramp inside, for one SD of position along each axis, and its length."""
+def _tilt(values: NDArray[np.float32], within: Bools) -> tuple[Float64, float, float]:
+    """The plane's slopes inside and their length, and the length of the median gradient.
+
+    All for one SD of position along an axis. Noise makes lengths longer; what it adds is taken
+    off: slopes have the variance of a mean, medians pi / 2 of that.
+    """
+    place = np.argwhere(within).astype(np.float64)
+    place -= place.mean(axis=0)
     n, axes = place.shape
-    step = -(-n // _MOST)
     # Of at least a pixel: the ramp of a few pixels is not told.
-    unit = place[::step] / np.sqrt(np.mean(place**2) + 1)
-    slopes, noise = ramp(unit, values[::step].astype(np.float64))
-    # Noise makes slopes longer: by the variance of a median regression, pi / 2 that of the mean.
-    excess = axes * (np.pi / 2) * noise**2 / len(unit)
-    return slopes, float(np.sqrt(max(float(np.square(slopes).sum()) - excess, 0.0)))
+    unit = float(np.sqrt(np.mean(place**2) + 1))
+    step = -(-n // _MOST)
+    slopes, noise = ramp(place[::step] / unit, values[within][::step].astype(np.float64))
+    gradient = median_gradient(values, within, _LAG) * unit
+    excess = axes * noise**2 / len(place[::step])
+    other = axes * np.pi * (noise * unit / _LAG) ** 2 / n
+    return (
+        slopes,
+        float(np.sqrt(max(float(np.square(slopes).sum()) - excess, 0.0))),
+        float(np.sqrt(max(float(np.square(gradient).sum()) - other, 0.0))),
+    )
 
 
 def _table(columns: dict[str, tuple[float, float, float]], axes: int) -> Float64:
