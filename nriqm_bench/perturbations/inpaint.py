@@ -29,6 +29,9 @@ _LOOKED_AT = 300
 _SHIFT = (10, 5)
 # Donors that are not mirrored lie at most so many voxels apart.
 _STEP = 4
+# Share of a hole that a donor may leave to the next round, and the number of rounds.
+_STAINED = 0.7
+_ROUNDS = 5
 
 Bools = NDArray[np.bool_]
 Float32 = NDArray[np.float32]
@@ -53,7 +56,8 @@ def inpaint(
     rng: np.random.Generator,
     *,
     avoid: Bools | None = None,
-    mirror: bool = True,
+    within: Bools | None = None,
+    mirror: bool = False,
 ) -> None:
     """Paint over a region and the `margin` voxels around it, in place.
 
@@ -72,21 +76,56 @@ def inpaint(
         Draws noise where no donor is found.
     avoid
         ``(*S)``, what must not be in a donor besides the region. Optional.
+    within
+        ``(*S)``, tissue: outside it nothing is painted (but for the region itself), and nothing is
+        copied from there. Optional.
     mirror
         Whether the other side of the body is looked at first.
     """
     holes = ndimage.distance_transform_edt(~region) <= margin
-    avoid = holes if avoid is None else holes | avoid
-    pieces, _ = ndimage.label(holes, np.ones((3,) * region.ndim))
+    beyond = np.zeros(region.shape, bool) if within is None else ~within & ~region
+    dirty = holes | beyond if avoid is None else holes | beyond | avoid
+    pieces, _ = ndimage.label(holes & ~beyond, np.ones((3,) * region.ndim))
     for number, box in enumerate(ndimage.find_objects(pieces), 1):
-        grown = tuple(
-            slice(max(0, s.start - RING), s.stop + RING) for s in box
-        )
-        hole = pieces[grown] == number
-        ring = ndimage.distance_transform_edt(~hole) <= RING
-        ring &= ~avoid[grown]
-        if ring.any():
-            _paint(image, grown, hole, ring, avoid, mirror, rng)
+        # One voxel more than the ring, so that the hole has an edge wherever it can.
+        grown = tuple(slice(max(0, s.start - RING - 1), s.stop + RING + 1) for s in box)
+        _fill(image, grown, pieces[grown] == number, dirty, beyond[grown], mirror, rng)
+
+
+def _fill(
+    image: Float32,
+    box: tuple[slice, ...],
+    hole: Bools,
+    dirty: Bools,
+    beyond: Bools,
+    mirror: bool,
+    rng: np.random.Generator,
+) -> None:
+    """Paint a hole, in several rounds when no donor is clean all over."""
+    at = np.moveaxis(np.indices(hole.shape), 0, -1) + [s.start for s in box]
+    for _ in range(_ROUNDS):
+        ring = ~hole & ~dirty[box] & (ndimage.distance_transform_edt(~hole) <= RING)
+        if not ring.any():
+            return
+        # At the edge of the body there is no transition: what is beyond stays.
+        depth = ndimage.distance_transform_edt(hole | beyond)
+        share = np.clip(depth / (FADE + 1), 0, 1)
+        weight = share * share * (3 - 2 * share)
+        source = _donor(image, at[hole], at[ring], dirty, mirror)
+        if source is None:
+            _paint(image, box, hole, ring, weight, None, rng)
+            return
+        there = np.moveaxis(np.clip(source.of(at), 0, np.array(dirty.shape) - 1), -1, 0)
+        framed = (source.of(at) == np.moveaxis(there, 0, -1)).all(axis=-1)
+        clean = hole & framed & ~dirty[tuple(there)]
+        _paint(image, box, clean, ring, weight, tuple(there), rng)
+        rest = hole & ~clean
+        if not rest.any():
+            return
+        rest = hole & (ndimage.distance_transform_edt(~rest) <= FADE)
+        # A view: what was painted may be a donor now.
+        dirty[box] &= ~(hole & ~rest)
+        hole = rest
 
 
 def _paint(
@@ -94,23 +133,17 @@ def _paint(
     box: tuple[slice, ...],
     hole: Bools,
     ring: Bools,
-    avoid: Bools,
-    mirror: bool,
+    weight: NDArray[np.float64],
+    source: tuple[Indices, ...] | None,
     rng: np.random.Generator,
 ) -> None:
-    part = image[(slice(None), *box)]
-    at = np.moveaxis(np.indices(hole.shape), 0, -1) + [s.start for s in box]
-    donor = _donor(image, at[hole], at[ring], avoid, mirror)
-    share = np.clip(ndimage.distance_transform_edt(hole)[hole] / (FADE + 1), 0, 1)
-    weight = share * share * (3 - 2 * share)
     spread = _Spread(hole, ring)
-    source = None
-    if donor is not None:
-        source = np.clip(donor.of(at), 0, np.array(avoid.shape) - 1)
-    for channel, target in zip(image, part, strict=True):
+    weight = weight[hole]
+    for channel in image:
+        target = channel[box]
         anatomy, residual = split(target)
         if source is not None:
-            paint, texture = split(channel[tuple(np.moveaxis(source, -1, 0))])
+            paint, texture = split(channel[source])
         else:
             paint, texture = np.zeros_like(anatomy), np.zeros_like(residual)
             texture[hole] = rng.choice(residual[ring], np.count_nonzero(hole))
@@ -153,24 +186,34 @@ class _Spread:
 
 
 def _donor(
-    image: Float32, hole: Indices, ring: Indices, avoid: Bools, mirror: bool
+    image: Float32, hole: Indices, ring: Indices, dirty: Bools, mirror: bool
 ) -> Donor | None:
-    """The donor that fits the ring best; mirrored ones come first."""
-    hole = hole[:: -(-len(hole) // _LOOKED_AT)]
+    """The cleanest donor, and of those the one that fits the ring best; mirrored ones first."""
+    some = hole[:: -(-len(hole) // _LOOKED_AT)]
     ring = ring[:: -(-len(ring) // _LOOKED_AT)]
     smooth = ndimage.gaussian_filter(image.mean(axis=0), 1.0, mode="nearest")
-    for sign, offsets in _candidates(hole, avoid.shape, mirror):
-        whole = np.concatenate([hole, ring]) * sign + offsets[:, None]
-        framed = ((whole >= 0) & (whole < avoid.shape)).all(axis=(1, 2))
-        offsets, whole = offsets[framed], whole[framed]
-        clean = ~avoid[tuple(np.moveaxis(whole[:, : len(hole)], -1, 0))].any(axis=1)
-        if not clean.any():
+    for sign, offsets in _candidates(hole, dirty.shape, mirror):
+        stained = _outside(some * sign + offsets[:, None], dirty).mean(axis=1)
+        # Donors that differ by a few voxels are as clean as one another.
+        cleanest = stained <= min(stained.min() + 0.02, _STAINED)
+        if not cleanest.any():
             continue
-        offsets, whole = offsets[clean], whole[clean]
-        there = smooth[tuple(np.moveaxis(whole[:, len(hole) :], -1, 0))]
-        misfit = ((there - smooth[tuple(ring.T)]) ** 2).mean(axis=1)
+        offsets = offsets[cleanest]
+        whole = ring * sign + offsets[:, None]
+        seen = ~_outside(whole, dirty)
+        whole = np.clip(whole, 0, np.array(dirty.shape) - 1)
+        square = (smooth[tuple(np.moveaxis(whole, -1, 0))] - smooth[tuple(ring.T)]) ** 2
+        # What cannot be compared counts as if it did not fit at all.
+        misfit = np.where(seen, square, square.max()).mean(axis=1)
         return Donor(sign, offsets[int(misfit.argmin())])
     return None
+
+
+def _outside(voxels: Indices, dirty: Bools) -> Bools:
+    """Whether voxels ``(..., ndim)`` are out of the frame or dirty."""
+    framed = ((voxels >= 0) & (voxels < dirty.shape)).all(axis=-1)
+    inside = np.clip(voxels, 0, np.array(dirty.shape) - 1)
+    return np.asarray(~framed | dirty[tuple(np.moveaxis(inside, -1, 0))], np.bool_)
 
 
 def _candidates(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import ConvexHull, QhullError
 
 from nriqm_bench.images import ImageSet
 from nriqm_bench.perturbations.groups import nested_share, subjects
 from nriqm_bench.perturbations.inpaint import inpaint
 from nriqm_bench.perturbations.perturbation import perturbation
+from nriqm_bench.perturbations.tissue import depth, tissue
 from nriqm_bench.perturbations.warp import falloff, pull
 from nriqm_bench.vessels import padded_box
 
@@ -20,34 +23,42 @@ from nriqm_bench.vessels import padded_box
 BAND = 6.0
 # Beyond the path of its outline, a lesion that moves takes tissue along for so many of its radii.
 REACH = 1.5
+# A lesion at the edge of tissue comes to rest there within so many voxels.
+STOP = 3.0
 # Voxels around a removed lesion that are replaced too: its soft outline, and the seam.
 RIM = 4
 # Depth within the outline, in voxels, over which `lesion_tilt` comes in.
 FADE = 2.0
 # Pieces of a lesion with a gap of at most so many voxels between them move as one.
 _GAP = 2
-# Directions tried for a displacement, and the share of the lesion that may leave tissue.
+# Directions tried for a displacement, and the share of the lesion that may be shifted, either way,
+# out of tissue.
 _DIRECTIONS = 8
-_LEAVING = 0.05
+_LEAVING = 0.1
 _UNIT = "share of radius"
 _MASKS = frozenset({"masks"})
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
-# A lesion's voxels (k, ndim) and the number of its image, to `Move`.
-Rule = Callable[[NDArray[np.intp], int], "Move"]
+# Of a lesion's voxels (k, ndim), the number of its image and the depth of each voxel in tissue.
+Rule = Callable[[NDArray[np.intp], int, Floats], "Move"]
 
 
 class Move(NamedTuple):
-    """What a lesion shows at x comes from ``centre + scale (x - centre) + shift``.
+    """How a lesion moves.
 
-    `path` is how far its outline gets at most, in voxels.
+    Attributes
+    ----------
+    path
+        How far its outline gets at most, in voxels.
+    field
+        Of positions ``(*S, ndim)`` and the lesion ``(*S)`` there: the displacement ``(*S, ndim)``
+        to what is shown at each position, before it falls off, and the distance ``(*S)`` to the
+        place where it must not have fallen off yet.
     """
 
-    centre: Floats
-    scale: float
-    shift: Floats
     path: float
+    field: Callable[[Floats, Bools], tuple[Floats, Floats]]
 
 
 @perturbation("boundary-blur", unit="px", needs=_MASKS, range=(0.0, 32.0))
@@ -77,12 +88,13 @@ def boundary_blur(images: ImageSet, level: float, rng: np.random.Generator) -> I
 def lesion_growth(images: ImageSet, level: float, rng: np.random.Generator) -> ImageSet:
     """Each lesion grows about its centre, its radius by the share `level`, and displaces tissue.
 
-    The lesion is magnified without a change of shape; around it the warp falls smoothly to nothing
-    within `REACH` radii (of the ball of equal volume) of its new outline, and farther away every
+    The lesion is magnified without a change of shape; one at the edge of tissue grows from there
+    inwards. Around it the warp falls smoothly to nothing within
+    `REACH` radii (of the ball of equal volume) of its new outline, and farther away every
     voxel is bit-identical. Masks move along. Noise and fine texture stay in place, so that nothing
     is smoothed: see `warp`.
     """
-    return _moved(images, lambda voxels, _: _magnified(voxels, 1 + level))
+    return _moved(images, partial(_magnified, factor=1 + level))
 
 
 @perturbation("lesion-shrinkage", unit=_UNIT, needs=_MASKS, range=(0.0, 0.9))
@@ -91,20 +103,20 @@ def lesion_shrinkage(images: ImageSet, level: float, rng: np.random.Generator) -
 
     As `lesion_growth` otherwise.
     """
-    return _moved(images, lambda voxels, _: _magnified(voxels, 1 - level))
+    return _moved(images, partial(_magnified, factor=1 - level))
 
 
 @perturbation("lesion-displacement", unit=_UNIT, needs=_MASKS, range=(0.0, 2.0))
 def lesion_displacement(images: ImageSet, level: float, rng: np.random.Generator) -> ImageSet:
     """Each lesion moves by `level` times its radius, and tissue makes way.
 
-    All lesions of a subject move in one direction: of a few random ones the first in which they
-    stay within tissue. The radius is that of the ball of equal volume; the warp falls to
+    All lesions of a subject move in one direction: of a few random ones the first that has tissue
+    before and behind them. The radius is that of the ball of equal volume; the warp falls to
     nothing within `REACH` radii of the lesion's path, and farther away every voxel is
     bit-identical. Masks move along, noise stays (see `warp`).
     """
     direction = _directions(images, rng)
-    return _moved(images, lambda voxels, i: _shifted(voxels, level * direction[i]))
+    return _moved(images, lambda voxels, i, _: _shifted(voxels, level * direction[i]))
 
 
 @perturbation("lesion-removal", unit="share of lesions", needs=_MASKS, range=(0.0, 1.0))
@@ -123,7 +135,7 @@ def lesion_removal(images: ImageSet, level: float, rng: np.random.Generator) -> 
     # Every image draws its own noise, whichever others are chosen.
     for i, own in enumerate(rng.spawn(len(images))):
         if chosen[i] and (lesion := masks[i] > 0).any():
-            inpaint(out[i], lesion, RIM, own)
+            inpaint(out[i], lesion, RIM, own, within=tissue(out[i]), mirror=True)
             masks[i] = 0
     return images.replace(images=out, masks=masks)
 
@@ -161,43 +173,86 @@ def _moved(images: ImageSet, rule: Rule) -> ImageSet:
     out, masks = images.images.copy(), images.masks.copy()
     for i, mask in enumerate(masks):
         pieces, count = _pieces(mask)
+        deep = depth(tissue(out[i]) | (mask > 0)) if count else np.zeros(0)
         for number in range(1, count + 1):
             # A lesion that was moved before may have pushed this one, or all of it, aside.
             lesion = pieces == number
             if lesion.any():
-                _carry(out[i], [mask, pieces], lesion, rule(np.argwhere(lesion), i))
+                move = rule(np.argwhere(lesion), i, deep[lesion])
+                _carry(out[i], [mask, pieces], lesion, deep, move)
     return images.replace(images=out, masks=masks)
 
 
-def _carry(image: NDArray[np.float32], labels: list[NDArray[Any]], lesion: Bools, move: Move) -> None:
-    """One lesion moves, and what is around it follows, in place."""
-    band = move.path + REACH * radius(np.count_nonzero(lesion), lesion.ndim)
+def _carry(
+    image: NDArray[np.float32],
+    labels: list[NDArray[Any]],
+    lesion: Bools,
+    deep: Floats,
+    move: Move,
+) -> None:
+    """One lesion moves in place; what is around it follows, but for the edge of tissue."""
+    own = radius(int(np.count_nonzero(lesion)), lesion.ndim)
+    band = move.path + REACH * own
     box = padded_box(lesion, int(np.ceil(band)) + 1)
     part = lesion[box]
-    at = np.moveaxis(np.indices(part.shape), 0, -1) + [s.start for s in box]
-    core = (move.scale - 1) * (at - move.centre) + move.shift
-    source = np.rint(at + core).astype(np.intp)
-    source = np.clip(source, 0, np.array(lesion.shape) - 1)
-    target = lesion[tuple(np.moveaxis(source, -1, 0))]
-    if not target.any():
-        # Too small to hold a voxel's centre.
-        target.reshape(-1)[np.argmin(np.abs(core).sum(axis=-1))] = True
-    weight = falloff(
-        ndimage.distance_transform_edt(~target), band - ndimage.distance_transform_edt(~part)
+    at = np.moveaxis(np.indices(part.shape, np.float64), 0, -1) + [s.start for s in box]
+    core, gap = move.field(at, part)
+    rest = np.minimum(band - ndimage.distance_transform_edt(~part), deep[box])
+    weight = falloff(gap, rest) * np.sin(0.5 * np.pi * np.clip(rest / min(own, STOP), 0, 1)) ** 2
+    pull(
+        image[(slice(None), *box)],
+        [label[box] for label in labels],
+        np.moveaxis(core * weight[..., None], -1, 0),
     )
-    inner = (slice(None), *box)
-    pull(image[inner], [label[box] for label in labels], np.moveaxis(core, -1, 0) * weight)
 
 
-def _magnified(voxels: NDArray[np.intp], factor: float) -> Move:
+def _magnified(voxels: NDArray[np.intp], i: int, deep: Floats, *, factor: float) -> Move:
+    """About the centre, or, of a lesion at the edge of tissue, about where it touches it.
+
+    So tissue, not background, makes way or follows.
+    """
     centre = voxels.mean(axis=0)
-    extent = float(np.sqrt(((voxels - centre) ** 2).sum(axis=1).max()))
-    return Move(centre, 1 / factor, np.zeros(voxels.shape[1]), abs(factor - 1) * extent)
+    nearness = np.clip(1 - (deep.min() - 1) / radius(*voxels.shape), 0, 1)
+    if nearness:
+        contact = voxels[deep < deep.min() + 1].mean(axis=0)
+        centre = centre + nearness * (contact - centre)
+    corners = _corners(voxels) - centre
+
+    def field(at: Floats, part: Bools) -> tuple[Floats, Floats]:
+        ray = at - centre
+        length = np.maximum(np.linalg.norm(ray, axis=-1), 1e-9)
+        # How far the lesion reaches in the direction of each ray.
+        reach = np.zeros(length.shape)
+        for corner in corners:
+            np.maximum(reach, ray @ corner / length, out=reach)
+        reach = factor * (reach + 0.5)
+        # Around the lesion the shift is that of its outline and does not grow with distance.
+        share = (1 / factor - 1) * np.minimum(1, reach / length)
+        return share[..., None] * ray, np.maximum(length - reach, 0)
+
+    extent = float(np.sqrt((corners**2).sum(axis=1).max())) + 0.5
+    return Move(abs(factor - 1) * extent, field)
+
+
+def _corners(voxels: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The corners of the convex hull; of a lesion too small or flat to have one, all voxels."""
+    try:
+        return np.asarray(voxels[ConvexHull(voxels).vertices])
+    except QhullError:
+        return voxels
 
 
 def _shifted(voxels: NDArray[np.intp], share: Floats) -> Move:
     shift = share * radius(*voxels.shape)
-    return Move(voxels.mean(axis=0), 1.0, -shift, float(np.linalg.norm(shift)))
+
+    def field(at: Floats, part: Bools) -> tuple[Floats, Floats]:
+        target = ndimage.shift(part, shift, order=0, prefilter=False)
+        if not target.any():
+            target = part
+        gap = ndimage.distance_transform_edt(~target)
+        return np.broadcast_to(-shift, at.shape), np.asarray(gap, np.float64)
+
+    return Move(float(np.linalg.norm(shift)), field)
 
 
 def _directions(images: ImageSet, rng: np.random.Generator) -> Floats:
@@ -211,23 +266,18 @@ def _directions(images: ImageSet, rng: np.random.Generator) -> Floats:
         voxels = np.argwhere(mask > 0)
         if not len(voxels):
             continue
-        tissue = _tissue(images.images[i])
+        inside = tissue(images.images[i])
         size[group[i]] += len(voxels)
-        for k, direction in enumerate(drawn[group[i]]):
+        # Behind a lesion, too, there must be tissue that can follow.
+        for k, direction in enumerate(np.concatenate([drawn[group[i]], -drawn[group[i]]])):
             there = np.rint(voxels + radius(*voxels.shape) * direction).astype(np.intp)
             framed = ((there >= 0) & (there < mask.shape)).all(axis=1)
-            within = tissue[tuple(there[framed].T)].sum()
-            lost[group[i], k] += len(voxels) - within
+            within = inside[tuple(there[framed].T)].sum()
+            lost[group[i], k % _DIRECTIONS] += len(voxels) - within
     # The first that will do, so that lesions do not all move to the middle.
     good = lost <= _LEAVING * size[:, None]
     chosen = np.where(good.any(axis=1), good.argmax(axis=1), lost.argmin(axis=1))
     return np.asarray(drawn[np.arange(len(drawn)), chosen][group], np.float64)
-
-
-def _tissue(image: NDArray[np.float32]) -> Bools:
-    """Where an image ``(C, *S)`` is not background: above a tenth of its bright values."""
-    mean = ndimage.gaussian_filter(image.mean(axis=0), 1.0, mode="nearest")
-    return np.asarray(mean > 0.1 * np.percentile(mean, 99), np.bool_)
 
 
 def _ramp(voxels: NDArray[np.intp], direction: Floats) -> Floats:
@@ -263,6 +313,8 @@ def _lesions(mask: NDArray[Any]) -> Iterator[NDArray[np.intp]]:
 def _pieces(mask: NDArray[Any]) -> tuple[NDArray[np.int32], int]:
     """Lesions numbered from 1; pieces that nearly touch are one."""
     inside = mask > 0
-    joined = ndimage.binary_dilation(inside, np.ones((3,) * mask.ndim), iterations=_GAP // 2)
+    joined = ndimage.binary_dilation(
+        inside, np.ones((3,) * mask.ndim, np.bool_), iterations=_GAP // 2
+    )
     labels, count = ndimage.label(joined, np.ones((3,) * mask.ndim))
     return np.where(inside, labels, 0), count

@@ -7,6 +7,7 @@ interpolated; tissue that is stretched or compressed keeps the noise of its plac
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -43,25 +44,25 @@ def split(image: Floats) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     isotropic undecimated wavelet transform and its significant coefficients).
     """
     image = np.asarray(image, np.float32)
-    residual = np.zeros_like(image)
+    residual = np.zeros(image.shape, np.float32)
     smooth = image
     sigma = 0.0
     for scale, gain in enumerate(_noise_gains(image.ndim)):
         coarse = _smooth(smooth, scale)
         detail = smooth - coarse
         if scale == 0:
-            # Backgrounds that were set to zero hold no noise and would halve the estimate.
-            spread = np.abs(detail[detail != 0])
+            # Values that were clipped, or set to zero, hold no noise and would halve the estimate.
+            spread = np.abs(detail[(image > 0) & (image < 1)])
             sigma = _MAD * float(np.median(spread)) / gain if spread.size else 0.0
         large = np.abs(detail) > SIGNIFICANT * gain * sigma
-        structure = ndimage.binary_dilation(large, np.ones((3,) * image.ndim), 1 << scale)
-        residual += np.where(structure, 0, detail)
+        structure = ndimage.binary_dilation(large, np.ones((3,) * image.ndim, np.bool_), 1 << scale)
+        residual += np.where(structure, np.float32(0), detail)
         smooth = coarse
-    return image - residual, residual
+    return np.asarray(image - residual, np.float32), residual
 
 
 def pull(
-    image: NDArray[np.float32], labels: NDArray[Any], displacement: NDArray[np.float64]
+    image: NDArray[np.float32], labels: Iterable[NDArray[Any]], displacement: NDArray[np.float64]
 ) -> None:
     """Warp in place: what is shown at x comes from x + displacement(x).
 
@@ -74,7 +75,7 @@ def pull(
     image
         ``(C, *S)`` in [0, 1]; the result is clipped to that.
     labels
-        ``(L, *S)`` label images that move along.
+        Label images ``(*S)`` that move along.
     displacement
         ``(ndim, *S)`` in voxels.
     """
