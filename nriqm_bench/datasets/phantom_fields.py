@@ -28,3 +28,8 @@ def cubic(knots: int, size: int) -> Float32:
         for line in np.eye(knots)
     ]
     return np.asarray(np.stack(lines, axis=1), dtype=np.float32)
+
+
+def strength(knots: int, size: int) -> float:
+    """The SD that white noise of unit SD keeps when one axis is interpolated."""
+    return float(np.sqrt((cubic(knots, size) ** 2).sum(1).mean()))

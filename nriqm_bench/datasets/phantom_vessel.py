@@ -27,7 +27,8 @@ from nriqm_bench.images import ImageSet
 # Part of every cache key: raise it when the same subject would look different.
 VERSION = 1
 
-SHAPE = (64, 128, 128)  # voxels of a volume: depth (upwards), height (backwards), width (leftwards)
+# Voxels of a volume: depth (upwards), height (backwards), width (rightwards).
+SHAPE = (64, 128, 128)
 VOXEL = 0.8  # mm, along every axis
 SLABS = 4  # projections of a subject
 THICK, STEP = 34, 10  # voxels of a slab, and from one to the next
@@ -58,9 +59,9 @@ class Site:
 
 
 SITES = (
-    Site("Guys", 0.30, 0.18, 0.26, 0.035, 0.32, 0.05, 0.10, 0.0),
-    Site("HH", 0.22, 0.13, 0.20, 0.022, 0.25, 0.09, 0.05, 0.0),
-    Site("IOP", 0.35, 0.24, 0.36, 0.050, 0.42, 0.06, 0.18, 0.0),
+    Site("Guys", 0.30, 0.18, 0.26, 0.014, 0.40, 0.05, 0.10, 0.0),
+    Site("HH", 0.22, 0.13, 0.20, 0.009, 0.30, 0.09, 0.05, 0.0),
+    Site("IOP", 0.35, 0.24, 0.36, 0.021, 0.58, 0.06, 0.18, 0.0),
 )
 
 
@@ -73,8 +74,8 @@ class Population:
     head: float = 0.05  # log size of the head, each axis
     shift: tuple[float, float, float] = (2.0, 3.0, 3.0)  # mm, across, forwards, up
     contrast: float = 0.12  # log brightness of tissue
-    noise: float = 0.30  # log noise
-    sharpness: float = 0.20  # log point spread
+    noise: float = 0.40  # log noise
+    sharpness: float = 0.30  # log point spread
     bias: float = 0.4  # log strength of the bias field
     slow: float = 0.30  # mm, radius at which slow flow has lost 1 - 1/e of the wide vessels' gain
 
@@ -212,9 +213,8 @@ def _place(rng: np.random.Generator, p: Population) -> Head:
         @ np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
         @ np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
     )
-    # From x rightwards, y forwards, z up to the axes of the volume: up, backwards, leftwards as a
-    # radiologist looks at it, from the feet.
-    axes = np.array([[0, 0, 1.0], [0, -1.0, 0], [-1.0, 0, 0]])
+    # From x rightwards, y forwards, z up to the axes of the volume: up, backwards, rightwards.
+    axes = np.array([[0, 0, 1.0], [0, -1.0, 0], [1.0, 0, 0]])
     matrix = axes @ turned @ np.diag(size)
     middle = (np.asarray(SHAPE) - 1) / 2 * VOXEL
     return Head(matrix, middle - matrix @ np.asarray(CENTRE) + axes @ shift)
@@ -241,13 +241,18 @@ def render(
 def _flow(rng: np.random.Generator, p: Population, site: Site, arteries: Tree) -> list[Float64]:
     """The brightness of blood along each segment.
 
-    Slow flow in thin vessels gives less; blood saturates on its way up; streams differ.
+    Slow flow in thin vessels gives less; blood saturates on its way up; the stream in a vessel
+    differs a little from what feeds it.
     """
     top = SHAPE[0] * VOXEL
     slow = p.slow * np.exp(rng.normal(0, 0.2))
-    streams = np.exp(rng.normal(0, 0.07, len(arteries.segments)))
+    swings = rng.standard_normal(len(arteries.segments))
+    streams: list[float] = []
     found = []
-    for segment, stream in zip(arteries.segments, streams, strict=True):
+    for segment, swing in zip(arteries.segments, swings, strict=True):
+        before = 1.0 if segment.parent is None else streams[segment.parent]
+        stream = before * float(np.exp((0.08 if segment.parent is None else 0.025) * swing))
+        streams.append(stream)
         gain = 1 - np.exp(-segment.radius / slow)
         fresh = 1 - site.saturation * np.clip(segment.points[:, 0] / top, 0, 1.2)
         found.append(gain * fresh * stream)
@@ -271,8 +276,8 @@ def _tissue(rng: np.random.Generator, p: Population, site: Site, head: Head) -> 
     tissue = site.tissue * level * (white + 0.94 * ratio * grey) + site.fluid * dark * fluid
     tissue -= 0.15 * site.tissue * texture
     # Skull base, muscle and fat, of which the maps know nothing: dark bone, brighter soft parts.
-    knots = rng.standard_normal((10, 20, 20)).astype(np.float32)
-    soft = np.clip(0.6 + 0.3 * upsample(knots, coarse), 0.15, 1.3)
+    knots = rng.standard_normal((7, 12, 12)).astype(np.float32)
+    soft = np.clip(0.6 + 0.3 * upsample(knots, coarse), 0.15, 1.1)
     head_only = 1 - np.clip(grey + white + fluid, 0, 1)
     tissue += site.outside * rest * soft * head_only
     tissue *= 1 + 0.03 * rng.standard_normal(coarse, dtype=np.float32)
