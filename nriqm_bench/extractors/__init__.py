@@ -17,6 +17,11 @@ class Extractor(Protocol):
     """Images ``(N, C, *S)`` float32 in [0, 1] to features ``(N, dim)`` float32.
 
     `key` identifies weights and preprocessing: equal keys and images give equal features.
+
+    An extractor whose `needs` holds ``"masks"`` is called as ``extractor(images, masks=masks)``.
+    One that learns from training images has ``fit(key, train) -> Extractor``: `key` identifies the
+    training images, ``train()`` gives them as an ImageSet, and what is returned learns at its
+    first call.
     """
 
     name: str
@@ -29,17 +34,16 @@ class Extractor(Protocol):
         """The features of each image."""
 
 
-_REGISTRY: Registry[Callable[..., Extractor]] = Registry(
-    "extractor",
-    _ROOM,
-    {
-        "efficientnet-lite0": f"{_ROOM}.efficientnet_lite0:EfficientNetLite0",
-        "imagenet-classes": f"{_ROOM}.efficientnet_lite0:ImageNetClasses",
-        "pixels": f"{_ROOM}.pixels:Pixels",
-        "radiomics": f"{_ROOM}.radiomics:Radiomics",
-        "torchscript": f"{_ROOM}.torchscript:TorchScript",
-    },
-)
+_BUILTIN = {
+    "efficientnet-lite0": f"{_ROOM}.efficientnet_lite0:EfficientNetLite0",
+    "imagenet-classes": f"{_ROOM}.efficientnet_lite0:ImageNetClasses",
+    "lesion": f"{_ROOM}.lesion:Lesion",
+    "lesion-found": f"{_ROOM}.found:lesion_found",
+    "pixels": f"{_ROOM}.pixels:Pixels",
+    "radiomics": f"{_ROOM}.radiomics:Radiomics",
+    "torchscript": f"{_ROOM}.torchscript:TorchScript",
+}
+_REGISTRY: Registry[Callable[..., Extractor]] = Registry("extractor", _ROOM, _BUILTIN)
 
 __all__ = ["Extractor", "get", "names", "open", "register", "unregister"]
 
@@ -78,6 +82,6 @@ def open(spec: str, device: str = "cpu") -> Extractor:
     builder = get(name)
     if name == "torchscript" and not argument:
         raise ValueError("the extractor 'torchscript' needs a file: torchscript:PATH")
-    if name in ("efficientnet-lite0", "imagenet-classes", "pixels", "radiomics") and colon:
+    if name in _BUILTIN and name != "torchscript" and colon:
         raise ValueError(f"the extractor {name!r} takes no argument; {argument!r} was given")
     return builder(argument, device=device) if colon else builder(device=device)

@@ -64,7 +64,7 @@ _INTENSITY = {
                 (0.11, 0.055),
                 (0.035, 0.045),
                 (0.016, 0.037),
-                (0.006, 0.026),
+                (0.006, 0.025),
             )
         )
     },
@@ -77,26 +77,29 @@ _INTENSITY = {
     "ramp": (0.025, 0.035, 2.0),
     "gradient": (0.012, 0.025, 1.5),
     "range": (0.12, 0.075, 0.7),
-    "grain": (0.02, 0.02, 0.4),
+    "grain": (0.02, 0.02, 0.5),
     "slope": (0.0, 0.03, 0.7),
 }
 
 
 class Lesion:
-    """26 descriptors of the lesion in a 2-D image of one channel, which noise hardly moves.
+    """27 descriptors of the lesion in a 2-D image of one channel, which noise hardly moves.
 
     A lesion is every pixel whose mask is above 0; several in one image are taken together.
     Intensities are compared with the tissue around the lesion, 3 to 8 pixels from its outline, by
     medians over many pixels: noise averages out, and its clipping at 0 and 1 does not move them.
 
-    Of the mask: presence (0 or 1), size (the root, of volumes the cube root, of the number of
-    pixels), spread (log of the ellipse's area by second moments over the area: 0 for a disc),
-    elongation (log of the longest over the shortest axis), position along each axis (from the
-    head's centre, in its SD). Of each channel: contrast; profile (medians of 8 shells from 4.5
-    pixels inside the outline to 4.5 outside); sharpness (the four shells next to the outline
-    between the tissues on either side, as shares of their difference); step across the outline (1
-    and 2 shells away); ramp (length of the slope of intensity inside, freed from what noise adds);
-    gradient (length of the median difference of near pixels, likewise); range (quartiles inside, smoothed); grain (fine texture); slope along each axis.
+    Of the mask: presence (0 or 1); size (the root, of volumes the cube root, of the number of
+    pixels); spread (log of the area of the ellipse with equal second moments over the area: 0 for
+    a disc); elongation (log of the longest over the shortest axis); position along each axis (from
+    the head's centre, in its SD).
+
+    Of each channel: contrast; profile (medians of 8 shells from 4.5 pixels inside the outline to
+    4.5 outside); sharpness (the four shells next to the outline between the tissues on either
+    side, as shares of their difference); steps across the outline (1 and 2 shells away); ramp
+    (length of the slope of intensity that most of the inside agrees on, freed from what noise
+    adds); gradient (length of the median difference of near pixels, likewise); range (quartiles
+    inside, smoothed); grain (fine texture); slope along each axis.
 
     Each descriptor is centred, divided by its spread over `phantom-tumour` and weighted, by fixed
     numbers; none exceeds 4 spreads. An image without a lesion has presence and size 0 and every
@@ -110,7 +113,7 @@ class Lesion:
 
     name = "lesion"
     needs = frozenset({"masks"})
-    dim = 26
+    dim = 27
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = "cpu"
@@ -122,7 +125,7 @@ class Lesion:
     def __call__(self, images: Any, masks: Any = None) -> NDArray[np.float32]:
         """``(N, C, *S)`` in [0, 1] and ``(N, *S)`` labels to ``(N, d)`` float32.
 
-        With k axes, d is ``4 + k + C (18 + k)``: 26 for slices and 28 for volumes of one channel.
+        With k axes, d is ``4 + k + C (19 + k)``: 27 for slices and 29 for volumes of one channel.
 
         Raises
         ------
@@ -156,9 +159,7 @@ def describe(image: NDArray[np.float32], inside: Bools) -> NDArray[np.float32]:
     return _scaled(np.concatenate(parts), table)
 
 
-def _geometry(
-    n: int, spread: Float64, centre: Float64, image: NDArray[np.float32]
-) -> Float64:
+def _geometry(n: int, spread: Float64, centre: Float64, image: NDArray[np.float32]) -> Float64:
     axes = len(centre)
     variances = np.linalg.eigvalsh(spread)
     # A ball of radius r has variance r^2 / (axes + 2) along each axis.
@@ -176,9 +177,7 @@ def _geometry(
     )
 
 
-def _intensity(
-    values: NDArray[np.float32], inside: Bools, distance: Float64
-) -> Float64:
+def _intensity(values: NDArray[np.float32], inside: Bools, distance: Float64) -> Float64:
     ring = (distance > _NEAR) & (distance <= _FAR)
     deep = distance < -1.5
     around = float(np.median(values[ring])) if ring.any() else 0.0
@@ -191,7 +190,7 @@ def _intensity(
     within = distance < -1
     slopes, length, gradient = _tilt(values, within if np.count_nonzero(within) > 20 else inside)
     smooth = ndimage.uniform_filter(values, 3, mode="nearest")
-    low, high = np.percentile(smooth[inside], (26, 75))
+    low, high = np.percentile(smooth[inside], (25, 75))
     grain = np.median(np.abs((values - smooth)[inside]))
     return np.array(
         [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ def shell_medians(
     bounds = np.searchsorted(shell[order], np.arange(len(edges)))
     flat = flat[order]
     found = np.full(len(edges) - 1, np.nan)
-    for i, (low, high) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+    for i, (low, high) in enumerate(itertools.pairwise(bounds)):
         if high - low >= least:
             found[i] = np.median(flat[low:high])
     for i in reversed(range(len(found) - 1)):
@@ -91,7 +92,7 @@ def shell_medians(
     for i in range(1, len(found)):
         if np.isnan(found[i]):
             found[i] = found[i - 1]
-    return np.nan_to_num(found)
+    return np.asarray(np.nan_to_num(found), dtype=np.float64)
 
 
 def ramp(where: Float64, values: Float64) -> tuple[Float64, float]:
