@@ -29,6 +29,7 @@ SAID = {
     ),
     "baseline": ("a.json", "b.json", "c.json", "a.json", "b.json"),
     "architecture": ("a:b", "c:d", "e:f", "a:b", "c:d"),
+    "expected_failures": ("a.toml", "b.toml", "c.toml", "a.toml", "b.toml"),
     "trust": (True, "0", True, True, False),
 }
 
@@ -57,7 +58,7 @@ def test_every_option_is_a_field_with_its_default():
 def test_defaults_are_as_promised():
     made = Settings()
     assert made.dataset == "phantom-tumour"
-    assert made.extractor == ("efficientnet-lite0",)
+    assert made.extractor == ("efficientnet-lite0", "remedies")
     assert made.metric == ("*",)
     assert (made.n, made.seed, made.device) == (200, 0, "cpu")
     assert not made.trust
@@ -198,7 +199,7 @@ FILE = "[tool.nriqm] in pyproject.toml"
         (
             toml("extractr", "pixels"),
             f"{FILE}: unknown setting 'extractr'; did you mean 'extractor'? Valid names: "
-            "architecture, baseline, cache, dataset, device, extractor, gates, generator,",
+            "architecture, baseline, cache, dataset, device, expected_failures, extractor, gates, generator,",
         ),
         (
             "[tool.nriqm]\ngates = 3",
@@ -235,4 +236,4 @@ def test_the_dictionary_is_json_and_holds_what_changes_a_score():
     }  # fmt: skip
     assert told["gates"] == [["fidelity", 0.1]]
     assert told["n"] == 32
-    assert told["extractor"] == ["efficientnet-lite0"]
+    assert told["extractor"] == ["efficientnet-lite0", "remedies"]

@@ -98,11 +98,6 @@ class Source:
         """Whether the images are made here, the same on every machine."""
         return self.name in datasets.PHANTOMS
 
-    @property
-    def region(self) -> str:
-        """What the masks mark: ``"lesion"`` or ``"vessel"``."""
-        return "lesion"
-
     def load(
         self, part: str, n: int, seed: int, size: int, progress: Progress | None = None
     ) -> ImageSet:

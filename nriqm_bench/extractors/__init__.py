@@ -18,10 +18,10 @@ class Extractor(Protocol):
 
     `key` identifies weights and preprocessing: equal keys and images give equal features.
 
-    An extractor whose attribute `needs` holds ``"masks"`` is called as
-    ``extractor(images, masks=masks)``. One that learns from training images has
-    ``fit(key, train) -> Extractor``: the key of the result includes `key`, which identifies the
-    training images, and ``train()``, which makes them, is called at the first call only.
+    An extractor whose `needs` holds ``"masks"`` is called as ``extractor(images, masks=masks)``.
+    One that learns from training images has ``fit(key, train) -> Extractor``: `key` identifies the
+    training images, ``train()`` gives them as an ImageSet, and what is returned learns at its
+    first call.
     """
 
     name: str
@@ -30,21 +30,20 @@ class Extractor(Protocol):
     def key(self) -> str:
         """Name, hash of the weights and version of the preprocessing."""
 
-    def __call__(self, images: Any, **given: Any) -> NDArray[np.float32]:
+    def __call__(self, images: Any) -> NDArray[np.float32]:
         """The features of each image."""
 
 
-_REGISTRY: Registry[Callable[..., Extractor]] = Registry(
-    "extractor",
-    _ROOM,
-    {
-        "efficientnet-lite0": f"{_ROOM}.efficientnet_lite0:EfficientNetLite0",
-        "imagenet-classes": f"{_ROOM}.efficientnet_lite0:ImageNetClasses",
-        "pixels": f"{_ROOM}.pixels:Pixels",
-        "radiomics": f"{_ROOM}.radiomics:Radiomics",
-        "torchscript": f"{_ROOM}.torchscript:TorchScript",
-    },
-)
+_BUILTIN = {
+    "efficientnet-lite0": f"{_ROOM}.efficientnet_lite0:EfficientNetLite0",
+    "imagenet-classes": f"{_ROOM}.efficientnet_lite0:ImageNetClasses",
+    "lesion": f"{_ROOM}.lesion:Lesion",
+    "lesion-found": f"{_ROOM}.found:lesion_found",
+    "pixels": f"{_ROOM}.pixels:Pixels",
+    "radiomics": f"{_ROOM}.radiomics:Radiomics",
+    "torchscript": f"{_ROOM}.torchscript:TorchScript",
+}
+_REGISTRY: Registry[Callable[..., Extractor]] = Registry("extractor", _ROOM, _BUILTIN)
 
 __all__ = ["Extractor", "get", "names", "open", "register", "unregister"]
 
@@ -83,6 +82,6 @@ def open(spec: str, device: str = "cpu") -> Extractor:
     builder = get(name)
     if name == "torchscript" and not argument:
         raise ValueError("the extractor 'torchscript' needs a file: torchscript:PATH")
-    if name in ("efficientnet-lite0", "imagenet-classes", "pixels", "radiomics") and colon:
+    if name in _BUILTIN and name != "torchscript" and colon:
         raise ValueError(f"the extractor {name!r} takes no argument; {argument!r} was given")
     return builder(argument, device=device) if colon else builder(device=device)

@@ -12,6 +12,7 @@ from nriqm_bench.extractors.regions import (
     box,
     head,
     images_and_masks,
+    median_gradient,
     ramp,
     shell_medians,
     signed_distance,
@@ -36,8 +37,10 @@ _FAINT = 0.15
 _FEW = 8.0
 # A ramp is fitted to at most this many pixels.
 _MOST = 4096
+# Pixels apart whose difference is a gradient.
+_LAG = 3
 # What a descriptor may be at most, in units of its spread: one odd image must not rule a set.
-_LIMIT = 8.0
+_LIMIT = 4.0
 
 # Centre and SD of each descriptor over images of `phantom-tumour` that have a lesion, and the
 # weight: what names a defect (gone, blunt, tilted) counts more than what varies between patients.
@@ -71,31 +74,35 @@ _INTENSITY = {
     "sharp out 2": (-0.37, 0.075, 1.0),
     "step 1": (0.22, 0.075, 1.5),
     "step 2": (0.35, 0.09, 1.0),
-    "ramp": (0.034, 0.038, 2.0),
+    "ramp": (0.025, 0.035, 2.0),
+    "gradient": (0.012, 0.025, 1.5),
     "range": (0.12, 0.075, 0.7),
-    "grain": (0.02, 0.02, 0.4),
-    "slope": (0.0, 0.036, 1.0),
+    "grain": (0.02, 0.02, 0.5),
+    "slope": (0.0, 0.03, 0.7),
 }
 
 
 class Lesion:
-    """25 descriptors of the lesion in a 2-D image of one channel, which noise hardly moves.
+    """27 descriptors of the lesion in a 2-D image of one channel, which noise hardly moves.
 
     A lesion is every pixel whose mask is above 0; several in one image are taken together.
     Intensities are compared with the tissue around the lesion, 3 to 8 pixels from its outline, by
     medians over many pixels: noise averages out, and its clipping at 0 and 1 does not move them.
 
-    Of the mask: presence (0 or 1), size (the root, of volumes the cube root, of the number of
-    pixels), spread (log of the ellipse's area by second moments over the area: 0 for a disc),
-    elongation (log of the longest over the shortest axis), position along each axis (from the
-    head's centre, in its SD). Of each channel: contrast; profile (medians of 8 shells from 4.5
-    pixels inside the outline to 4.5 outside); sharpness (the four shells next to the outline
-    between the tissues on either side, as shares of their difference); step across the outline (1
-    and 2 shells away); ramp (length of the slope of intensity inside, freed from what noise adds);
-    range (quartiles inside, smoothed); grain (fine texture); slope along each axis.
+    Of the mask: presence (0 or 1); size (the root, of volumes the cube root, of the number of
+    pixels); spread (log of the area of the ellipse with equal second moments over the area: 0 for
+    a disc); elongation (log of the longest over the shortest axis); position along each axis (from
+    the head's centre, in its SD).
+
+    Of each channel: contrast; profile (medians of 8 shells from 4.5 pixels inside the outline to
+    4.5 outside); sharpness (the four shells next to the outline between the tissues on either
+    side, as shares of their difference); steps across the outline (1 and 2 shells away); ramp
+    (length of the slope of intensity that most of the inside agrees on, freed from what noise
+    adds); gradient (length of the median difference of near pixels, likewise); range (quartiles
+    inside, smoothed); grain (fine texture); slope along each axis.
 
     Each descriptor is centred, divided by its spread over `phantom-tumour` and weighted, by fixed
-    numbers; none exceeds 8 spreads. An image without a lesion has presence and size 0 and every
+    numbers; none exceeds 4 spreads. An image without a lesion has presence and size 0 and every
     other descriptor at the centre.
 
     Parameters
@@ -106,7 +113,7 @@ class Lesion:
 
     name = "lesion"
     needs = frozenset({"masks"})
-    dim = 25
+    dim = 27
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = "cpu"
@@ -118,7 +125,7 @@ class Lesion:
     def __call__(self, images: Any, masks: Any = None) -> NDArray[np.float32]:
         """``(N, C, *S)`` in [0, 1] and ``(N, *S)`` labels to ``(N, d)`` float32.
 
-        With k axes, d is ``4 + k + C (17 + k)``: 25 for slices and 27 for volumes of one channel.
+        With k axes, d is ``4 + k + C (19 + k)``: 27 for slices and 29 for volumes of one channel.
 
         Raises
         ------
@@ -147,7 +154,7 @@ def describe(image: NDArray[np.float32], inside: Bools) -> NDArray[np.float32]:
     distance = signed_distance(inside[near])
     told = len(place) / (len(place) + _FEW)
     for channel in image:
-        raw = _intensity(channel[near], inside[near], distance, place)
+        raw = _intensity(channel[near], inside[near], distance)
         parts.append(intensity[:, 0] + told * (raw - intensity[:, 0]))
     return _scaled(np.concatenate(parts), table)
 
@@ -170,9 +177,7 @@ def _geometry(n: int, spread: Float64, centre: Float64, image: NDArray[np.float3
     )
 
 
-def _intensity(
-    values: NDArray[np.float32], inside: Bools, distance: Float64, place: Float64
-) -> Float64:
+def _intensity(values: NDArray[np.float32], inside: Bools, distance: Float64) -> Float64:
     ring = (distance > _NEAR) & (distance <= _FAR)
     deep = distance < -1.5
     around = float(np.median(values[ring])) if ring.any() else 0.0
@@ -182,7 +187,8 @@ def _intensity(
     middle = (profile[_IN3] + profile[_OUT3]) / 2
     # Without a division by what may be 0: a faint outline is neither sharp nor blunt.
     share = difference / (difference**2 + _FAINT**2)
-    slopes, length = _slopes(values[inside], place)
+    within = distance < -1
+    slopes, length, gradient = _tilt(values, within if np.count_nonzero(within) > 20 else inside)
     smooth = ndimage.uniform_filter(values, 3, mode="nearest")
     low, high = np.percentile(smooth[inside], (25, 75))
     grain = np.median(np.abs((values - smooth)[inside]))
@@ -194,6 +200,7 @@ def _intensity(
             abs(profile[_IN1] - profile[_OUT1]),
             abs(profile[_IN2] - profile[_OUT2]),
             length,
+            gradient,
             high - low,
             grain,
             *slopes,
@@ -201,16 +208,27 @@ def _intensity(
     )
 
 
-def _slopes(values: NDArray[np.float32], place: Float64) -> tuple[Float64, float]:
-    """The ramp inside, for one SD of position along each axis, and its length."""
+def _tilt(values: NDArray[np.float32], within: Bools) -> tuple[Float64, float, float]:
+    """The plane's slopes inside and their length, and the length of the median gradient.
+
+    All for one SD of position along an axis. Noise makes lengths longer; what it adds is taken
+    off: slopes have the variance of a mean, medians pi / 2 of that.
+    """
+    place = np.argwhere(within).astype(np.float64)
+    place -= place.mean(axis=0)
     n, axes = place.shape
-    step = -(-n // _MOST)
     # Of at least a pixel: the ramp of a few pixels is not told.
-    unit = place[::step] / np.sqrt(np.mean(place**2) + 1)
-    slopes, noise = ramp(unit, values[::step].astype(np.float64))
-    # Noise makes slopes longer: by the variance of a median regression, pi / 2 that of the mean.
-    excess = axes * (np.pi / 2) * noise**2 / len(unit)
-    return slopes, float(np.sqrt(max(float(np.square(slopes).sum()) - excess, 0.0)))
+    unit = float(np.sqrt(np.mean(place**2) + 1))
+    step = -(-n // _MOST)
+    slopes, noise = ramp(place[::step] / unit, values[within][::step].astype(np.float64))
+    gradient = median_gradient(values, within, _LAG) * unit
+    excess = axes * noise**2 / len(place[::step])
+    other = axes * np.pi * (noise * unit / _LAG) ** 2 / n
+    return (
+        slopes,
+        float(np.sqrt(max(float(np.square(slopes).sum()) - excess, 0.0))),
+        float(np.sqrt(max(float(np.square(gradient).sum()) - other, 0.0))),
+    )
 
 
 def _table(columns: dict[str, tuple[float, float, float]], axes: int) -> Float64:
