@@ -199,7 +199,7 @@ FILE = "[tool.nriqm] in pyproject.toml"
         (
             toml("extractr", "pixels"),
             f"{FILE}: unknown setting 'extractr'; did you mean 'extractor'? Valid names: "
-            "architecture, baseline, cache, dataset, device, expected_failures, extractor, gates, generator,",
+            "architecture, baseline, cache, dataset, device, expected_failures, extractor, gates,",
         ),
         (
             "[tool.nriqm]\ngates = 3",
