@@ -243,7 +243,7 @@ class Lab(Imagery):
 
         It is held against the worst value that real images reach along the same case.
         """
-        if source == HELD_OUT or not case.expectation(metric).worsens:
+        if source == HELD_OUT or not case.expectation(metric, extractor=extractor).worsens:
             return ""
         real = self.curve(case, HELD_OUT, extractor, metric)
         own = self.scores(case, source, extractor, 0.0)[metric]

@@ -148,7 +148,7 @@ def _family(lab: Lab, generator: str) -> dict[str, float]:
 def _trial(lab: Lab, spec: GateSpec, space: str) -> tuple[bool, str]:
     """Whether the gate's metric passed its own sensitivity case on held-out images."""
     curve = lab.curve(spec.trial, HELD_OUT, space, spec.metric)
-    verdict = curve.meets(spec.trial.expectation(spec.metric))
+    verdict = curve.meets(spec.trial.expectation(spec.metric, extractor=space))
     return bool(verdict), f"does not decide: {verdict}"
 
 

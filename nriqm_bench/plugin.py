@@ -107,8 +107,8 @@ def nriqm_gate_point(request: pytest.FixtureRequest) -> tuple[str, str]:
 @pytest.fixture
 def expectation(nriqm_point: tuple[Case, str, str, str]) -> Expectation:
     """What the metric of this item must do along the case."""
-    case, source, _, metric = nriqm_point
-    return case.expectation(metric, source)
+    case, source, extractor, metric = nriqm_point
+    return case.expectation(metric, source, extractor)
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def _row(
     assert isinstance(item, pytest.Function)
     point: Any = item.callspec.params["nriqm_point"]
     case, source, extractor, metric = point
-    expectation = case.expectation(metric, source)
+    expectation = case.expectation(metric, source, extractor)
     verdict, reason = _outcome(report, call, expectation)
     return Row(
         case=case.name,

@@ -95,7 +95,7 @@ def false_alarms(
                 if extractor not in lab.spaces(case):
                     continue
                 for metric in names:
-                    expectation = case.expectation(metric)
+                    expectation = case.expectation(metric, extractor=extractor)
                     if expectation.specified:
                         key = (extractor, metric, str(expectation))
                         called = _calls(case, expectation, metric, values[metric], floors[metric])

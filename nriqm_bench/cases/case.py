@@ -60,6 +60,8 @@ class Case:
         The levels of ``--nriqm-quick``.
     expect
         Metric pattern to expectation; the first that fits counts.
+    elsewhere
+        Extractor pattern to the expectation that holds there for every metric instead.
     summary, source
         What is done, in one line; where it comes from.
     blind
@@ -86,14 +88,18 @@ class Case:
     held_out_only: bool = False
     region: str = ""
     control_of: str = ""
+    elsewhere: Mapping[str, Expectation] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def expectation(self, metric: str, source: str = HELD_OUT) -> Expectation:
+    def expectation(self, metric: str, source: str = HELD_OUT, extractor: str = "") -> Expectation:
         """What `metric` must do here; `unspecified` when no pattern fits.
 
         On a generator's own images a little damage may really bring them nearer to real ones (a
         generator that is too sharp, blurred), so of `degrades` only the strongest level is asked.
         """
+        for pattern, expectation in self.elsewhere.items():
+            if fnmatchcase(extractor, pattern):
+                return expectation
         for pattern, expectation in self.expect.items():
             if fnmatchcase(metric, pattern):
                 steady = source == HELD_OUT or not expectation.worsens

@@ -53,6 +53,9 @@ FIDELITY_FALLS: dict[str, Expectation] = {
 BLURRED = FIDELITY_FALLS | {
     "vendi": unspecified("blur removes texture, which diversity may or may not count")
 }
+# Size and place differ between patients: a little larger, smaller or elsewhere is a tumour too, so
+# only the strongest level is asked.
+ANOTHER_SHAPE = FIDELITY_FALLS | {"*": degrades(rank=-1.0)}
 # The same L2 energy spread over the whole image, where no reader sees it.
 CONTROL: dict[str, Expectation] = {
     **_all(COPY_METRICS, _NOT_ABOUT_COPIES),
@@ -60,6 +63,11 @@ CONTROL: dict[str, Expectation] = {
     "vendi": _NOISE_AS_DIVERSITY,
     "*": outweighed(),
 }
+
+# What features of the lesion or vessel alone must do under noise of the whole image.
+SEES_THROUGH_NOISE: dict[str, Expectation] = _all(
+    REGION_SPACES, unspecified("features of the lesion or vessel are made to see through noise")
+)
 
 # Copies of training images, as they are or disguised: seen by memorisation, rewarded by none.
 COPIES: dict[str, Expectation] = {
@@ -125,6 +133,12 @@ OUTWEIGHED = BlindSpot(
     "features of the whole image weigh a change by its energy, not by its meaning: imperceptible "
     "noise outweighs a clinical change (Deo et al. 2025)",
     spared=REGION_SPACES,
+)
+LESION_ELSEWHERE = BlindSpot(
+    "*",
+    "a lesion that moved is a lesion elsewhere: only its place tells, and places differ between "
+    "patients",
+    extractor="lesion*",
 )
 COPIES_LOOK_BETTER = BlindSpot(
     "*",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from nriqm_bench.cases.case import Case
 from nriqm_bench.cases.claims import (
+    ANOTHER_SHAPE,
     AVERAGED_AWAY,
     COARSE_COUNTS,
     CONTROL,
     FIDELITY_FALLS,
+    LESION_ELSEWHERE,
     OURS,
     OUTWEIGHED,
     PAPER,
@@ -45,18 +47,32 @@ LESION_TILT = _local(
     quick=(0.0, 0.3, 0.5),
 )
 LESION_GROWTH = _local(
-    "lesion-growth", "L3", "each tumour grows", *_RADII, source=OURS, evidence="O"
+    "lesion-growth",
+    "L3",
+    "each tumour grows",
+    *_RADII,
+    expect=ANOTHER_SHAPE,
+    source=OURS,
+    evidence="O",
 )
 LESION_SHRINKAGE = _local(
     "lesion-shrinkage",
     "L3",
     "each tumour shrinks",
     *(0.0, 0.1, 0.25, 0.5, 0.8),
+    expect=ANOTHER_SHAPE,
     source=OURS,
     evidence="O",
 )
 LESION_DISPLACEMENT = _local(
-    "lesion-displacement", "L3", "each tumour moves", *_RADII, source=OURS, evidence="O"
+    "lesion-displacement",
+    "L3",
+    "each tumour moves",
+    *_RADII,
+    expect=ANOTHER_SHAPE,
+    blind=(AVERAGED_AWAY, LESION_ELSEWHERE, *COARSE_COUNTS),
+    source=OURS,
+    evidence="O",
 )
 LESION_REMOVAL = _local(
     "lesion-removal",

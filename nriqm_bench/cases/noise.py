@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nriqm_bench.cases.case import Case
-from nriqm_bench.cases.claims import FAINT, FIDELITY_FALLS, PAPER
+from nriqm_bench.cases.claims import FAINT, FIDELITY_FALLS, PAPER, SEES_THROUGH_NOISE
 
 _SIGMAS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 _QUICK_SIGMAS = (0.0, 0.02, 0.05, 0.1, 0.2)
@@ -15,6 +15,7 @@ GAUSSIAN_NOISE = Case(
     levels=_SIGMAS,
     quick=_QUICK_SIGMAS,
     expect=FIDELITY_FALLS,
+    elsewhere=SEES_THROUGH_NOISE,
     blind=FAINT,
     summary="white Gaussian noise is added to every image",
     source=PAPER,

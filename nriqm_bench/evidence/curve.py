@@ -106,17 +106,29 @@ class Curve:
 
     @property
     def noise_equivalent(self) -> float | None:
-        """The sigma of Gaussian noise that worsens the metric as far as the last level does.
+        """The noise equivalent of the last level: see `equivalent`."""
+        return self.equivalent(self.levels[-1])
+
+    def equivalent(self, level: float) -> float | None:
+        """The sigma of Gaussian noise that worsens the metric as far as one level does.
 
         Read off `noise` by linear interpolation: the smallest sigma at which noise reaches as
-        far, even where more noise falls back again; 0 when the last level does not worsen the
-        metric, the largest sigma measured when it exceeds the whole noise curve. None when there
-        is no noise curve, or neither noise nor the last level worsens the metric by 3 floor SD:
-        then both are within the floor and nothing is measured.
+        far, even where more noise falls back again; 0 when the level does not worsen the metric,
+        the largest sigma measured when it exceeds the whole noise curve. None when there is no
+        noise curve, or neither noise nor the level worsens the metric by 3 floor SD: then both are
+        within the floor and nothing is measured.
+
+        Raises
+        ------
+        ValueError
+            For a level that was not measured.
         """
-        if self.noise is None or (self.noise.detection_level is None and self.effect < 3.0):
+        if level not in self.levels:
+            raise ValueError(f"level was {level:g}, must be one of {self.levels}")
+        own = float(self.effects[self.levels.index(level)])
+        if self.noise is None or (self.noise.detection_level is None and own < 3.0):
             return None
-        effect = (self.effect * self.floor.sd) / self.noise.floor.sd
+        effect = (own * self.floor.sd) / self.noise.floor.sd
         if effect <= 0:
             return 0.0
         reached = np.flatnonzero(self.noise.effects >= effect)

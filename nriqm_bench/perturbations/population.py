@@ -59,7 +59,7 @@ def mode_drop(
         When no image is of these sites, or every one is.
     """
     assert images.sites is not None
-    dropped = _common_sites(images.sites) if sites is None else list(sites)
+    dropped = _common_sites(images.sites, 0.4) if sites is None else list(sites)
     gone = np.flatnonzero(np.isin(images.sites, dropped))
     kept = np.flatnonzero(~np.isin(images.sites, dropped))
     if not len(gone) or not len(kept):
@@ -113,32 +113,33 @@ def lesion_mode_drop(images: ImageSet, level: float, rng: np.random.Generator) -
 def density_shift(
     images: ImageSet, level: float, rng: np.random.Generator, *, train: ImageSet
 ) -> ImageSet:
-    """The mix of sites goes the share `level` of the way to the most common site alone.
+    """The mix of sites goes the share `level` of the way to some of the sites alone.
 
-    That share of the images of all other sites is replaced by real images of the most common
-    site (of equally common ones the first by name), taken from the training images, none of which
-    is used twice before each was used once: the site's own diversity stays real, and at 1 every
-    image is of this site. Labels come along as with `training-copies`. Memorisation metrics see
-    the training images, and are not what this is for.
+    The favoured sites are, in the order of their names, the first that together hold at least
+    half of the images, but never all. That share of the images of the other sites is replaced by
+    real images of the favoured ones, taken from the training images, none of which is used twice
+    before each was used once: diversity within a site stays real, and at 1 no other site is left.
+    Labels come along as with `training-copies`. Memorisation metrics see the training images, and
+    are not what this is for.
 
     Raises
     ------
     ValueError
-        When the training images have no sites or none of this one, or all images are of one site.
+        When the training images have no sites or none of these, or all images are of one site.
     """
     assert images.sites is not None
-    found, counts = np.unique(images.sites, return_counts=True)
-    common = found[np.argmax(counts)]
-    others = np.flatnonzero(images.sites != common)
-    if not len(others):
-        raise ValueError(f"density-shift found only {common!r} among the sites, needs two or more")
+    favoured = _common_sites(images.sites, 0.5)
+    others = np.flatnonzero(~np.isin(images.sites, favoured))
+    if not favoured:
+        one = str(images.sites[0])
+        raise ValueError(f"density-shift found only {one!r} among the sites, needs two or more")
     if train.sites is None:
         raise ValueError("density-shift needs training images with sites, and these have none")
-    donors = np.flatnonzero(train.sites == common)
+    donors = np.flatnonzero(np.isin(train.sites, favoured))
     if not len(donors):
         raise ValueError(
-            f"density-shift found no training image of {common!r}, the most common site; theirs "
-            f"are {sorted(set(train.sites.tolist()))}"
+            f"density-shift found no training image of {', '.join(favoured)}; theirs are of "
+            f"{', '.join(sorted(set(train.sites.tolist())))}"
         )
     replaced = rng.permutation(others)[: count(level, len(others))]
     order = rng.permutation(donors)
@@ -229,12 +230,13 @@ def _unknown(n: int) -> NDArray[np.str_]:
     return np.full(n, "unknown")
 
 
-def _common_sites(sites: NDArray[np.str_]) -> list[str]:
+def _common_sites(sites: NDArray[np.str_], share: float) -> list[str]:
+    """The first sites by name that together hold `share` of the images, but never all."""
     names, counts = np.unique(sites, return_counts=True)
     chosen: list[str] = []
     held = 0
     for name, count in zip(names[:-1].tolist(), counts.tolist(), strict=False):
-        if held >= 0.4 * len(sites):
+        if held >= share * len(sites):
             break
         chosen.append(name)
         held += count
