@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import nibabel
 import numpy as np
 import pytest
@@ -191,6 +193,9 @@ def test_visits_of_a_patient_are_never_in_two_parts(tmp_path, write, split_apart
     for patient in range(3):
         for visit in range(2):
             write(tmp_path, f"BraTS-GLI-0000{patient}-00{visit}", patient, late=True)
+    write(tmp_path / "rt", "BraTS-MEN-RT-0007-2")
+    assert [c.subject for c in scan(tmp_path / "rt").cases] == ["BraTS-MEN-RT-0007"]
+    shutil.rmtree(tmp_path / "rt")
     for seed in range(6):
         found = split_apart(brats, tmp_path, seed=seed)
         assert {len(images) for images in found.values()} == {8}
