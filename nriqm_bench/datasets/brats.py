@@ -108,7 +108,8 @@ def scan(path: str | Path) -> Inventory:
             notes.append(f"{file} doubles {held[what]} and is not used")
         held.setdefault(what, file)
     _adopt(named)
-    cases = []
+    cases: list[Case] = []
+    seen: dict[tuple[str, str | None], Path] = {}
     for (parent, name), files in named.items():
         mask = files.pop("seg", None)
         if not files:
@@ -119,6 +120,9 @@ def scan(path: str | Path) -> Inventory:
             for contrast, file in files.items()
         }
         part = split.part_of(parent.parts[0]) if parent.parts else None
+        if (first := seen.setdefault((name, part), parent)) != parent:
+            notes.append(f"{parent / name} doubles {first / name} and is not used")
+            continue
         cases.append(Case(name, _patient(name), scans, _site(name), part))
     return Inventory(root, cases, TUMOUR_CONTRASTS, DEFAULT, tuple(notes))
 

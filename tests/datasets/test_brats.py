@@ -233,6 +233,19 @@ def test_cases_without_the_contrast_or_the_labels_are_left_out(tmp_path, write):
         brats(tmp_path)
 
 
+def test_a_case_that_is_there_twice_counts_once(tmp_path, write):
+    for i in range(3):
+        write(tmp_path / "one", f"BraTS2021_{i}", i)
+    write(tmp_path / "two", "BraTS2021_1", 1)
+    (note,) = scan(tmp_path).notes
+    assert note.startswith("two/BraTS2021_1/BraTS2021_1 doubles one/BraTS2021_1/BraTS2021_1")
+    assert {len(one) for one in only(tmp_path).values()} == {4}
+    (tmp_path / "one").rename(tmp_path / "train")
+    (tmp_path / "two").rename(tmp_path / "test")
+    with pytest.raises(ValueError, match=r"subject 'BraTS2021_1' in both held-out and train"):
+        brats(tmp_path)
+
+
 def test_the_mask_of_another_name_in_2020_is_found(tmp_path, write):
     for i in range(3):
         write(tmp_path, f"BraTS20_Training_{i}", i, ending=".nii")
