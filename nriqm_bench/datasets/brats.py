@@ -19,16 +19,17 @@ from nriqm_bench.images import ImageSet
 
 DEFAULT = "flair"
 _WORDS = {word: name for name, words in TUMOUR_CONTRASTS.items() for word in words}
-# One mask of the 2020 release is called W39_1998.09.19_Segm.nii.
-_MASK = ("seg", "segm")
+# One mask of the 2020 release is called W39_1998.09.19_Segm.nii; gtv: meningioma before
+# radiotherapy (2024).
+_MASK = ("seg", "segm", "gtv")
 _NAME = re.compile(
     rf"(?P<case>.+)[_-](?P<what>{'|'.join(sorted((*_WORDS, *_MASK), key=len, reverse=True))})",
     re.IGNORECASE,
 )
 # Brats18_TCIA08_469_1, BraTS19_CBICA_AQP_1, BraTS19_2013_10_1: institution, patient, time point.
 _EARLY = re.compile(r"(?P<patient>brats1[789]_(?P<site>2013|[a-z]+)\w*?)_\d", re.IGNORECASE)
-# BraTS-GLI-00003-001 (and MEN, MET, PED, SSA): patient, visit.
-_LATE = re.compile(r"(?P<patient>brats-[a-z]+-\d+)-\d+", re.IGNORECASE)
+# BraTS-GLI-00003-001 (and MEN, MEN-RT, MET, PED, SSA): patient, visit.
+_LATE = re.compile(r"(?P<patient>brats(-[a-z]+)+-\d+)-\d+", re.IGNORECASE)
 
 
 def brats(
@@ -107,7 +108,8 @@ def scan(path: str | Path) -> Inventory:
             notes.append(f"{file} doubles {held[what]} and is not used")
         held.setdefault(what, file)
     _adopt(named)
-    cases = []
+    cases: list[Case] = []
+    seen: dict[tuple[str, str | None], Path] = {}
     for (parent, name), files in named.items():
         mask = files.pop("seg", None)
         if not files:
@@ -118,6 +120,9 @@ def scan(path: str | Path) -> Inventory:
             for contrast, file in files.items()
         }
         part = split.part_of(parent.parts[0]) if parent.parts else None
+        if (first := seen.setdefault((name, part), parent)) != parent:
+            notes.append(f"{parent / name} doubles {first / name} and is not used")
+            continue
         cases.append(Case(name, _patient(name), scans, _site(name), part))
     return Inventory(root, cases, TUMOUR_CONTRASTS, DEFAULT, tuple(notes))
 

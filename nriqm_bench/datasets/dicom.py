@@ -185,8 +185,8 @@ def _pixels(file: Path) -> NDArray[np.float32]:
     with readers.naming(Path(file.name)):
         found = pydicom.dcmread(file)
         stored = found.pixel_array.T.astype(np.float32)
-        values = stored * np.float32(found.get("RescaleSlope", 1))
-        values += np.float32(found.get("RescaleIntercept", 0))
+        values = stored * np.float32(found.get("RescaleSlope") or 1)
+        values += np.float32(found.get("RescaleIntercept") or 0)
         # Which grey is black does not matter: the series is rescaled afterwards.
         inverted = found.PhotometricInterpretation == "MONOCHROME1"
         grey: NDArray[np.float32] = -values if inverted else values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -93,7 +94,7 @@ def _survey(source: Source, *, verbose: bool) -> tuple[list[str], bool]:
     told, usable = _parts(count)
     usable = usable and not damaged
     lines += [*told, *_list("left out", left, None if verbose else MOST)]
-    lines += _list("damaged", damaged)
+    lines += _list("damaged", [told.replace(f"{path}{os.sep}", "") for told in damaged])
     if verbose:
         lines += _list("files", [_one(item, path) for item in items])
     verdict = "usable" if usable else "not usable as it is"

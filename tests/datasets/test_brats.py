@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import nibabel
 import numpy as np
 import pytest
@@ -191,6 +193,9 @@ def test_visits_of_a_patient_are_never_in_two_parts(tmp_path, write, split_apart
     for patient in range(3):
         for visit in range(2):
             write(tmp_path, f"BraTS-GLI-0000{patient}-00{visit}", patient, late=True)
+    write(tmp_path / "rt", "BraTS-MEN-RT-0007-2")
+    assert [c.subject for c in scan(tmp_path / "rt").cases] == ["BraTS-MEN-RT-0007"]
+    shutil.rmtree(tmp_path / "rt")
     for seed in range(6):
         found = split_apart(brats, tmp_path, seed=seed)
         assert {len(images) for images in found.values()} == {8}
@@ -225,6 +230,19 @@ def test_cases_without_the_contrast_or_the_labels_are_left_out(tmp_path, write):
     for file in tmp_path.rglob("*_flair.nii.gz"):
         file.unlink()
     with pytest.raises(ValueError, match=r"holds no flair volume.* t1 \(5\), t1ce \(4\), t2 \(5\)"):
+        brats(tmp_path)
+
+
+def test_a_case_that_is_there_twice_counts_once(tmp_path, write):
+    for i in range(3):
+        write(tmp_path / "one", f"BraTS2021_{i}", i)
+    write(tmp_path / "two", "BraTS2021_1", 1)
+    (note,) = scan(tmp_path).notes
+    assert note.startswith("two/BraTS2021_1/BraTS2021_1 doubles one/BraTS2021_1/BraTS2021_1")
+    assert {len(one) for one in only(tmp_path).values()} == {4}
+    (tmp_path / "one").rename(tmp_path / "train")
+    (tmp_path / "two").rename(tmp_path / "test")
+    with pytest.raises(ValueError, match=r"subject 'BraTS2021_1' in both held-out and train"):
         brats(tmp_path)
 
 
