@@ -128,7 +128,7 @@ def density_shift(
     """
     assert images.sites is not None
     found, counts = np.unique(images.sites, return_counts=True)
-    common = found[np.argmax(counts)]
+    common = str(found[np.argmax(counts)])
     others = np.flatnonzero(images.sites != common)
     if not len(others):
         raise ValueError(f"density-shift found only {common!r} among the sites, needs two or more")
