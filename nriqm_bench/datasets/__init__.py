@@ -18,9 +18,10 @@ _REGISTRY: Registry[Callable[..., Any]] = Registry(
         "folder": f"{_ROOM}.folder:folder",
         "npz": f"{_ROOM}.npz:npz",
         "phantom-tumour": f"{_ROOM}.phantom_tumour:phantom_tumour",
+        "phantom-vessel": f"{_ROOM}.phantom_vessel:phantom_vessel",
     },
 )
-PHANTOMS = frozenset({"phantom-tumour"})
+PHANTOMS = frozenset({"phantom-tumour", "phantom-vessel"})
 
 __all__ = ["PHANTOMS", "get", "names", "open", "register", "unregister"]
 

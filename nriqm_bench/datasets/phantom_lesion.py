@@ -45,7 +45,9 @@ class Lesion:
         return out + (self.core * grain - out) * expit((self.core_edge - self.depth) / soft)
 
 
-def draw_lesion(rng: np.random.Generator, where: NDArray[np.float32], white: Float32) -> Lesion:
+def draw_lesion(
+    rng: np.random.Generator, where: NDArray[np.float32], white: Float32, inner: int = 0
+) -> Lesion:
     """A tumour centred in the white matter of one of a subject's slices.
 
     Parameters
@@ -54,8 +56,10 @@ def draw_lesion(rng: np.random.Generator, where: NDArray[np.float32], white: Flo
         ``(3, slices, height, width)`` atlas positions in millimetres.
     white
         ``(slices, height, width)`` white matter.
+    inner
+        So many slices at either end hold no centre.
     """
-    level = int(rng.integers(len(white)))
+    level = int(rng.integers(inner, len(white) - inner))
     candidates = np.flatnonzero(white[level] > 0.6)
     if not len(candidates):
         candidates = np.flatnonzero(white[level] >= white[level].max())

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from nriqm_bench.datasets.phantom_atlas import Atlas, atlas
+from nriqm_bench.datasets.phantom_grid import Grid, Slices, Volume
 from nriqm_bench.datasets.phantom_lesion import Lesion, draw_lesion
 from nriqm_bench.images import ImageSet
 
@@ -25,8 +25,9 @@ from nriqm_bench.images import ImageSet
 VERSION = 1
 
 PARTS = ("train", "reference", "held-out")
-SLICES = 4
-SIZE = 128
+GRID, VOLUME = Slices(), Volume()
+SLICES = GRID.slices
+SIZE = GRID.size
 
 Float32 = NDArray[np.float32]
 Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
@@ -93,60 +94,70 @@ def phantom_tumour(
     seed: int = 0,
     *,
     part: str = "train",
-    size: int = SIZE,
+    size: int | None = None,
+    volumes: bool = False,
     progress: Progress | None = None,
 ) -> ImageSet:
-    """`n` slices of ``ceil(n / 4)`` subjects, four neighbouring slices each.
+    """`n` slices of ``ceil(n / 4)`` subjects, four neighbouring slices each, or `n` volumes.
+
+    A volume has 40 x 96 x 96 voxels of 2.13 mm and shows one subject. Anatomy, tumours, sites and
+    noise are drawn as for slices, but the slices of that number are not cuts of it.
 
     Parameters
     ----------
     n
-        Slices; the first k of a larger n are the k of a smaller one.
+        Images; the first k of a larger n are the k of a smaller one.
     seed
         Another population of the same kind.
     part
         ``train``, ``reference`` or ``held-out``: no two share a subject.
     size
-        Height and width; other than 128, area averages of 128 (masks: the nearest label).
+        Height and width; None means 128, of volumes 96; others are area averages of those, depth in
+        proportion (masks: the nearest label).
+    volumes
+        Volumes instead of slices.
     progress
         ``(iterable, description, total) -> iterable``.
 
     Returns
     -------
     ImageSet
-        ``(n, 1, size, size)`` in [0, 1]; masks with 1 necrotic core, 2 oedema, 3 enhancing rim;
-        subjects, one of five sites each, spacing.
+        ``(n, 1, size, size)`` or ``(n, 1, depth, size, size)`` in [0, 1]; masks with
+        1 necrotic core, 2 oedema, 3 enhancing rim; subjects, one of five sites each, spacing.
 
     Raises
     ------
     ValueError
         For n or size below 1 or 16, or an unknown part.
     """
+    grid: Grid = VOLUME if volumes else GRID
+    size = grid.size if size is None else size
     if n < 1 or size < 16:
         raise ValueError(f"n was {n} and size {size}, must be at least 1 and 16")
     if part not in PARTS:
         raise ValueError(f"part was {part!r}, must be one of {', '.join(PARTS)}")
-    count = -(-n // SLICES)
+    each = 1 if volumes else SLICES
+    count = -(-n // each)
     steps: Iterable[int] = range(count)
     if progress is not None:
         steps = progress(steps, f"phantom-tumour, {part}", count)
     images, masks, sites = [], [], []
     for number in steps:
         subject = draw_subject(seed, part, number)
-        image, mask = render(subject, atlas())
-        images.append(image)
-        masks.append(mask)
+        image, mask = render(subject, atlas(), grid=grid)
+        images.append(image[None] if volumes else image)
+        masks.append(mask[None] if volumes else mask)
         sites.append(f"site-{subject.site + 1}")
     stacked = np.concatenate(images)[:n, None]
     labels = np.concatenate(masks)[:n]
-    if size != SIZE:
+    if size != grid.size:
         stacked, labels = _resize(stacked, size), _nearest(labels, size)
     return ImageSet(
         images=stacked,
         masks=labels,
-        subjects=np.repeat([f"{part}-{seed}-{i:04d}" for i in range(count)], SLICES)[:n],
-        sites=np.repeat(sites, SLICES)[:n],
-        spacing=(1.6 * SIZE / size, 1.6 * SIZE / size),
+        subjects=np.repeat([f"{part}-{seed}-{i:04d}" for i in range(count)], each)[:n],
+        sites=np.repeat(sites, each)[:n],
+        spacing=(1.6 * SIZE / size,) * (3 if volumes else 2),
     )
 
 
@@ -158,27 +169,25 @@ def draw_subject(seed: int, part: str, number: int) -> Subject:
 
 
 def render(
-    subject: Subject, maps: Atlas, population: Population = POPULATION
+    subject: Subject, maps: Atlas, population: Population = POPULATION, grid: Grid = GRID
 ) -> tuple[Float32, NDArray[np.uint8]]:
-    """``(4, 128, 128)`` slices and labels of one subject."""
+    """``(4, 128, 128)`` slices and labels of one subject, or what another grid holds."""
     rng, p, site = subject.rng, population, SITES[subject.site]
-    where = _coordinates(rng, p, site, maps)
+    where = _coordinates(rng, p, site, maps, grid)
     grey, white, fluid, texture = maps.sample(where)
-    lesion = draw_lesion(rng, where, white)
-    intensity = _tissue(rng, p, site, grey, white, fluid, texture, lesion)
+    lesion = draw_lesion(rng, where, white, grid.inner())
+    intensity = _tissue(rng, p, site, grey, white, fluid, texture, lesion, grid)
     brain = grey + white + fluid
-    return _acquire(rng, p, site, intensity, brain), lesion.labels
+    return _acquire(rng, p, site, intensity, brain, grid), lesion.labels
 
 
 def _coordinates(
-    rng: np.random.Generator, p: Population, site: Site, maps: Atlas
+    rng: np.random.Generator, p: Population, site: Site, maps: Atlas, grid: Grid
 ) -> NDArray[np.float32]:
-    """``(3, 4, 128, 128)`` atlas voxels that a subject's pixels show."""
-    half = (SIZE - 1) / 2 * site.pixel
-    axis = np.linspace(-half, half, SIZE, dtype=np.float32)
-    span = p.gap * (SLICES - 1)
-    lowest = rng.uniform(p.low, p.high - span)
-    level = (lowest + p.gap * np.arange(SLICES, dtype=np.float32))[:, None, None]
+    """``(3, slices, size, size)`` atlas voxels that a subject's voxels show."""
+    half = (grid.size - 1) / 2 * site.pixel * SIZE / grid.size
+    axis = np.linspace(-half, half, grid.size, dtype=np.float32)
+    level = grid.heights(rng, p.low, p.high, p.gap, site.pixel)[:, None, None]
     y, x = np.meshgrid(axis[::-1], axis, indexing="ij")
     x, y, z = np.broadcast_arrays(x[None], y[None], level)
     turn, tilt_x, tilt_y = rng.normal(0, [p.turn, p.tilt, p.tilt * 0.5])
@@ -187,7 +196,7 @@ def _coordinates(
     scale = np.exp(rng.normal(0, p.head, 3))
     shift = rng.normal(0, p.shift, 2)
     x, y, z = x * scale[0] - shift[0], y * scale[1] - shift[1] - 18, z * scale[2]
-    for field, spread in ((_field(rng, 5), p.warp), (_field(rng, 9), p.warp * 0.35)):
+    for field, spread in ((grid.warp(rng, 5), p.warp), (grid.warp(rng, 9), p.warp * 0.35)):
         x, y, z = x + spread * field[0], y + spread * field[1], z + 0.5 * spread * field[2]
     # Ventricles: a pull towards (or from) the middle of the lateral ventricles.
     size = rng.normal(0, p.ventricles)
@@ -196,14 +205,6 @@ def _coordinates(
     x, y = x * pull, (y + 14) * pull - 14
     origin = np.asarray(maps.origin, dtype=np.float32)[:, None, None, None]
     return np.asarray(np.stack([x, y, z]) + origin, dtype=np.float32)
-
-
-def _field(rng: np.random.Generator, knots: int) -> Float32:
-    """Three smooth random fields ``(3, 4, 128, 128)`` of about unit SD, alike between slices."""
-    coarse = rng.standard_normal((3, 2, knots, knots)).astype(np.float32)
-    weight = np.linspace(0, 0.6, SLICES, dtype=np.float32)[None, :, None, None]
-    mixed = coarse[:, :1] * np.sqrt(1 - weight**2) + coarse[:, 1:] * weight
-    return np.asarray(_upsample(mixed, SIZE) * 1.5, dtype=np.float32)
 
 
 def _tissue(
@@ -215,6 +216,7 @@ def _tissue(
     fluid: Float32,
     texture: Float32,
     lesion: Lesion,
+    grid: Grid,
 ) -> Float32:
     """The brightness of tissue: white matter is 0.5."""
     of_grey = 1 + (site.grey - 1) * np.exp(rng.normal(0, 2 * p.contrast))
@@ -222,21 +224,18 @@ def _tissue(
     detail = p.texture * np.exp(rng.normal(0, 0.2)) * texture
     tissue = 0.5 * (of_grey * grey + white + of_fluid * fluid) - 0.25 * detail * (1 - fluid)
     # Patchiness of living tissue, which no average brain has.
-    patches = _upsample(rng.standard_normal((SLICES, 32, 32)).astype(np.float32), SIZE)
-    tissue *= 1 + 0.035 * patches
-    speckle = _upsample(rng.standard_normal((SLICES, 56, 56)).astype(np.float32), SIZE)
-    return np.asarray(lesion.paint(tissue, fluid, speckle), dtype=np.float32)
+    tissue *= 1 + 0.035 * grid.field(rng, 32)
+    return np.asarray(lesion.paint(tissue, fluid, grid.field(rng, 56)), dtype=np.float32)
 
 
 def _acquire(
-    rng: np.random.Generator, p: Population, site: Site, tissue: Float32, brain: Float32
+    rng: np.random.Generator, p: Population, site: Site, tissue: Float32, brain: Float32, grid: Grid
 ) -> Float32:
     """Bias field, point spread, Rician noise, background and the scaling to [0, 1]."""
     strength = site.bias * np.exp(rng.normal(0, p.bias))
-    bias = _upsample(rng.standard_normal((1, 4, 4)).astype(np.float32), SIZE)
-    image = tissue * np.exp(strength * bias)
+    image = tissue * np.exp(strength * grid.bias(rng))
     spread = site.sharpness * np.exp(rng.normal(0, p.sharpness))
-    image = ndimage.gaussian_filter(image, (0, spread, spread), mode="nearest")
+    image = ndimage.gaussian_filter(image, grid.spread(spread), mode="nearest")
     sigma = site.noise * np.exp(rng.normal(0, p.noise))
     noise = rng.standard_normal((2, *image.shape), dtype=np.float32)
     # Reconstruction and resampling correlate the noise of neighbouring pixels.
@@ -247,34 +246,24 @@ def _acquire(
     inside = brain > 0.35
     if rng.random() >= site.background:
         image = np.where(inside, image, 0)
-    low, high = np.percentile(image, (1, 99))
+    low, high = np.percentile(image, (1, grid.top))
     return np.asarray(np.clip((image - low) / (high - low), 0, 1), dtype=np.float32)
-
-
-def _upsample(coarse: Float32, size: int) -> Float32:
-    """Cubic interpolation of the last two axes to `size`."""
-    rows, columns = _cubic(coarse.shape[-2], size), _cubic(coarse.shape[-1], size)
-    return np.asarray(rows @ coarse @ columns.T, dtype=np.float32)
-
-
-@cache
-def _cubic(knots: int, size: int) -> Float32:
-    """The ``(size, knots)`` matrix of cubic spline interpolation."""
-    lines = [
-        ndimage.zoom(line, size / knots, order=3, mode="nearest", grid_mode=True)
-        for line in np.eye(knots)
-    ]
-    return np.asarray(np.stack(lines, axis=1), dtype=np.float32)
 
 
 def _resize(images: Float32, size: int) -> Float32:
     import torch
     from torch.nn import functional
 
-    mode = "area" if size < SIZE else "bilinear"
-    return functional.interpolate(torch.from_numpy(images), (size, size), mode=mode).numpy()
+    width = images.shape[-1]
+    shape = (*(round(d * size / width) for d in images.shape[2:-2]), size, size)
+    mode = "area" if size < width else "bilinear" if len(shape) == 2 else "trilinear"
+    return functional.interpolate(torch.from_numpy(images), shape, mode=mode).numpy()
 
 
 def _nearest(labels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    rows = ((np.arange(size) + 0.5) * SIZE / size).astype(np.intp)
-    return labels[:, rows][:, :, rows]
+    width = labels.shape[-1]
+    for axis, length in enumerate(labels.shape[1:], 1):
+        kept = round(length * size / width)
+        where = ((np.arange(kept) + 0.5) * length / kept).astype(np.intp)
+        labels = np.take(labels, where, axis)
+    return labels
