@@ -13,11 +13,10 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 
 from nriqm_bench.datasets.phantom_atlas import atlas
+from nriqm_bench.datasets.phantom_curves import hermite, spline, wiggle
 
-STEP = 1.0  # mm between points of a centre line
 TAPER = 0.0025  # relative loss of radius for each mm between bifurcations
 
 Float64 = NDArray[np.float64]
@@ -168,7 +167,7 @@ def grow(rng: np.random.Generator, variety: Variety = VARIETY) -> Tree:
 def _trunks(rng: np.random.Generator, growth: _Growth, v: Variety) -> dict[int, float]:
     """The large arteries; the radius of each root by its index."""
     shared = {}
-    calibre = rng.normal(0, v.calibre)
+    calibre = v.calibre * float(np.clip(rng.standard_normal(), -2, 2))
 
     def course(template: _Course, side: int, start: Float64 | None) -> Float64:
         points = np.array(template, dtype=np.float64)
@@ -180,13 +179,13 @@ def _trunks(rng: np.random.Generator, growth: _Growth, v: Variety) -> dict[int, 
         points[:, 0] *= side
         if start is not None:
             points[0] = start
-        return _wiggle(rng, _spline(points), 0.5 * v.tortuosity, free_end=False)
+        return wiggle(rng, spline(points), 0.5 * v.tortuosity, free_end=False)
 
     roots = {}
     at = growth.points
     base = np.array(_BASILAR, dtype=np.float64) + rng.normal(0, v.course, (1, 3)) * [1.5, 1, 1]
     base[:, 0] += rng.normal(0, 2.0) * np.sin(np.linspace(0, np.pi, len(base)))
-    tip = growth.add(_spline(base), -1, 0, "basilar", bare=1)
+    tip = growth.add(spline(base), -1, 0, "basilar", bare=1)
     roots[0] = v.basilar * float(np.exp(calibre + rng.normal(0, v.asymmetry)))
     ends, a1_ends, carotids, pcas = {}, {}, {}, {}
     names = {-1: "left", 1: "right"}
@@ -227,7 +226,7 @@ def _trunks(rng: np.random.Generator, growth: _Growth, v: Variety) -> dict[int, 
         growth.add(course(_OPHTHALMIC, side, at[above]), above, side, f"{name} ophthalmic", bare=1)
         if not back[side] and rng.random() < v.communicating:
             start = carotids[side][1] - 6
-            line = _hermite(at[start], at[pcas[side] + 8], np.array([0.0, -6, -2]))
+            line = hermite(at[start], at[pcas[side] + 8], np.array([0.0, -6, -2]))
             growth.add(line, start, side, f"{name} posterior communicating", bare=1)
     return roots
 
@@ -270,8 +269,8 @@ def _branches(rng: np.random.Generator, growth: _Growth, v: Variety) -> None:
         reach = distance[start]
         if not 4 < reach < 70:
             continue
-        line = _hermite(points[start], goal, flow[start] * reach)
-        line = _wiggle(rng, line, swing, free_end=True)
+        line = hermite(points[start], goal, flow[start] * reach)
+        line = wiggle(rng, line, swing, free_end=True)
         growth.add(line, start, growth.side[start], growth.name[start], bare=0.15)
         # Bifurcations a few millimetres apart look like one with three branches, which none is.
         free[max(start - 3, 0) : start + 4] = False
@@ -363,33 +362,3 @@ def _segments(growth: _Growth, radii: tuple[Float64, Float64]) -> Tree:
         )
         heads.extend(after)
     return Tree(tuple(segments))
-
-
-def _spline(points: Float64) -> Float64:
-    """A smooth line through `points`, one point a `STEP`."""
-    chords = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
-    where = np.linspace(0, chords[-1], max(round(chords[-1] / STEP), 2) + 1)
-    return np.asarray(CubicSpline(chords, points)(where))
-
-
-def _hermite(start: Float64, end: Float64, tangent: Float64) -> Float64:
-    """A cubic from `start`, leaving along `tangent`, to `end`."""
-    gap = end - start
-    t = np.linspace(0, 1, max(int(np.ceil(1.1 * np.linalg.norm(gap) / STEP)), 2) + 1)[:, None]
-    return np.asarray(start + t * tangent + t**2 * 2 * (gap - tangent) + t**3 * (tangent - gap))
-
-
-def _wiggle(rng: np.random.Generator, line: Float64, swing: float, *, free_end: bool) -> Float64:
-    """`line` with a smooth sideways meander, none where it begins."""
-    n = len(line)
-    t = np.arange(n) / (n - 1)
-    length = STEP * n
-    window = np.minimum(1, 4 * t)
-    if not free_end:
-        window = window * np.minimum(1, 4 * (1 - t))
-    waves = np.array([1.0, 2.0, 3.0]) * max(length / 40, 1.0)
-    phase = rng.uniform(0, 2 * np.pi, (3, 3))
-    weight = rng.standard_normal((3, 3)) / np.arange(1, 4)[:, None]
-    shape = np.sin(2 * np.pi * waves[:, None, None] * t + phase[:, :, None])
-    offset = np.einsum("wa,wat->ta", weight, shape)
-    return np.asarray(line + swing * min(length, 40.0) * window[:, None] * offset)

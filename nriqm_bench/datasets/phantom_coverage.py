@@ -5,6 +5,8 @@ spread. Both together are taken as a Gaussian of variance ``voxel^2 / 12 + sprea
 box along any direction plus that of the point spread. The profile across the vessel is then the
 noncentral chi-squared distribution ``P(chi'^2(2, (d / s)^2) <= (r / s)^2)`` at distance d from the
 centre line of a vessel of radius r, whose integral over the plane is pi r^2 however thin it is.
+The sum over voxels is that integral as far as the blur is sampled: to 5 % at worst for a point
+spread of 3/8 voxel (a thin vessel along an axis through the middle of voxels), to 1 % for 1/2.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 _REACH = 3.0  # SDs of the blur beyond which nothing is seen
-_STEPS = 20  # table entries for each SD
+_STEPS, _FINE = 20, 80  # table entries for each SD of distance and of radius
+_WIDEST = 16.0  # SDs, the widest radius in the table
 
 
 class Rendered(NamedTuple):
@@ -58,6 +61,11 @@ def render_tree(
         The SD of the point spread in mm.
     brightness
         One array a segment, the blood's brightness at its points; 1 everywhere if None.
+
+    Raises
+    ------
+    ValueError
+        For a radius beyond 16 SDs of the blur, such as 3.7 mm without point spread on 0.8 mm.
     """
     if brightness is None:
         brightness = [np.ones(len(s.points)) for s in tree.segments]
@@ -66,6 +74,11 @@ def render_tree(
     radius = np.concatenate([(s.radius[:-1] + s.radius[1:]) / 2 for s in tree.segments]) / voxel
     bright = np.concatenate([(b[:-1] + b[1:]) / 2 for b in brightness])
     blur = float(np.sqrt(1 / 12 + (spread / voxel) ** 2))
+    if radius.max() > _WIDEST * blur:
+        raise ValueError(
+            f"a vessel had a radius of {radius.max() * voxel:.3g} mm, must be at most "
+            f"{_WIDEST * blur * voxel:.3g} mm for voxels of {voxel:g} mm"
+        )
     margin = radius + _REACH * blur + 1
     limits = np.asarray(shape) - 1
     low = np.minimum(start, stop) + margin[:, None] >= 0
@@ -115,10 +128,10 @@ def _profile(
     gap = np.maximum(gap - t * (2 * lead - t * square[:, None]), 0)
     distance = np.sqrt(gap)
     inside = distance <= radius[:, None].astype(np.float32)
-    table, top = _table()
-    r = np.minimum(np.rint(radius / blur * _STEPS).astype(np.intp), table.shape[0] - 1)
+    table = _table()
+    r = np.rint(radius / blur * _FINE).astype(np.intp)
     d = np.rint(distance * np.float32(_STEPS / blur)).astype(np.intp)
-    np.minimum(d, top, out=d)
+    np.minimum(d, table.shape[1] - 1, out=d)
     depth = table.ravel()[(r[:, None] * table.shape[1]) + d]
     inner = ((corner - half >= 0) & (corner + half < np.asarray(shape))).all(1)
     flat = (corner @ np.array([shape[1] * shape[2], shape[2], 1]))[:, None] + box @ np.array(
@@ -132,13 +145,13 @@ def _profile(
 
 
 @cache
-def _table() -> tuple[Float32, int]:
-    """Coverage by radius and distance, both in units of the blur's SD over `_STEPS`."""
-    r = np.arange(0, 16 * _STEPS) / _STEPS
-    d = np.arange(0, 20 * _STEPS) / _STEPS
+def _table() -> Float32:
+    """Coverage by radius and distance, in units of the blur's SD over `_FINE` and `_STEPS`."""
+    r = np.arange(round(_WIDEST * _FINE) + 1) / _FINE
+    d = np.arange(round((_WIDEST + _REACH) * _STEPS) + 1) / _STEPS
     table = special.chndtr(r[:, None] ** 2, 2, d[None] ** 2)
     table[:, -1] = 0
-    return np.nan_to_num(table).astype(np.float32), len(d) - 1
+    return np.nan_to_num(table).astype(np.float32)
 
 
 def _draw_lines(labels: NDArray[np.uint8], start: Float64, stop: Float64) -> None:

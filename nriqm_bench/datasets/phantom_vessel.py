@@ -30,6 +30,7 @@ VERSION = 1
 # Voxels of a volume: depth (upwards), height (backwards), width (rightwards).
 SHAPE = (64, 128, 128)
 VOXEL = 0.8  # mm, along every axis
+SHARPEST = 0.3  # mm, SD of the sharpest point spread: less would alias on voxels of 0.8 mm
 SLABS = 4  # projections of a subject
 THICK, STEP = 34, 10  # voxels of a slab, and from one to the next
 CENTRE = (0.0, -8.0, -16.0)  # mm of MNI space in the middle of the volume
@@ -55,13 +56,12 @@ class Site:
     sharpness: float
     bias: float
     saturation: float
-    stripped: float
 
 
 SITES = (
-    Site("Guys", 0.30, 0.18, 0.26, 0.014, 0.40, 0.05, 0.10, 0.0),
-    Site("HH", 0.22, 0.13, 0.20, 0.009, 0.30, 0.09, 0.05, 0.0),
-    Site("IOP", 0.35, 0.24, 0.36, 0.021, 0.58, 0.06, 0.18, 0.0),
+    Site("Guys", 0.30, 0.18, 0.26, 0.014, 0.40, 0.05, 0.10),
+    Site("HH", 0.22, 0.13, 0.20, 0.009, 0.33, 0.07, 0.05),
+    Site("IOP", 0.35, 0.24, 0.36, 0.021, 0.52, 0.06, 0.18),
 )
 
 
@@ -75,7 +75,7 @@ class Population:
     shift: tuple[float, float, float] = (2.0, 3.0, 3.0)  # mm, across, forwards, up
     contrast: float = 0.12  # log brightness of tissue
     noise: float = 0.40  # log noise
-    sharpness: float = 0.30  # log point spread
+    sharpness: float = 0.25  # log point spread
     bias: float = 0.4  # log strength of the bias field
     slow: float = 0.30  # mm, radius at which slow flow has lost 1 - 1/e of the wide vessels' gain
 
@@ -225,7 +225,7 @@ def render(
 ) -> tuple[Float32, NDArray[np.uint8]]:
     """The volume of one subject, ``(64, 128, 128)``, blood in wide vessels near 1; its labels."""
     rng, p, site = subject.rng, population, SITES[subject.site]
-    spread = site.sharpness * float(np.exp(rng.normal(0, p.sharpness)))
+    spread = max(site.sharpness * float(np.exp(rng.normal(0, p.sharpness))), SHARPEST)
     found = render_tree(
         subject.arteries, SHAPE, VOXEL, spread, _flow(rng, p, site, subject.arteries)
     )
@@ -251,7 +251,7 @@ def _flow(rng: np.random.Generator, p: Population, site: Site, arteries: Tree) -
     found = []
     for segment, swing in zip(arteries.segments, swings, strict=True):
         before = 1.0 if segment.parent is None else streams[segment.parent]
-        stream = before * float(np.exp((0.08 if segment.parent is None else 0.025) * swing))
+        stream = before**0.8 * float(np.exp(0.03 * swing))
         streams.append(stream)
         gain = 1 - np.exp(-segment.radius / slow)
         fresh = 1 - site.saturation * np.clip(segment.points[:, 0] / top, 0, 1.2)

@@ -24,11 +24,13 @@ RING = 6
 # SD, in voxels, over which the difference between ring and donor is averaged.
 _SMOOTHING = 2.0
 # Voxels that are looked at to judge a donor.
-_LOOKED_AT = 300
+_LOOKED_AT = 200
 # A mirror image is shifted by up to so many voxels to fit, along the last axis and the others.
 _SHIFT = (10, 5)
 # Donors that are not mirrored lie at most so many voxels apart.
 _STEP = 4
+# Voxels at the edge of tissue that are not painted, and that no donor holds.
+_EDGE = 2
 # Share of a hole that a donor may leave to the next round, and the number of rounds.
 _STAINED = 0.7
 _ROUNDS = 5
@@ -83,8 +85,12 @@ def inpaint(
         Whether the other side of the body is looked at first.
     """
     holes = ndimage.distance_transform_edt(~region) <= margin
-    beyond = np.zeros(region.shape, bool) if within is None else ~within & ~region
-    dirty = holes | beyond if avoid is None else holes | beyond | avoid
+    beyond = np.zeros(region.shape, np.bool_)
+    dirty = holes if avoid is None else holes | avoid
+    if within is not None:
+        # The edge of the body stays, and no donor holds one.
+        edge = ndimage.binary_dilation(~within, iterations=_EDGE)
+        beyond, dirty = edge & ~region, dirty | edge
     pieces, _ = ndimage.label(holes & ~beyond, np.ones((3,) * region.ndim))
     for number, box in enumerate(ndimage.find_objects(pieces), 1):
         # One voxel more than the ring, so that the hole has an edge wherever it can.
@@ -103,7 +109,7 @@ def _fill(
 ) -> None:
     """Paint a hole, in several rounds when no donor is clean all over."""
     at = np.moveaxis(np.indices(hole.shape), 0, -1) + [s.start for s in box]
-    for _ in range(_ROUNDS):
+    for left in reversed(range(_ROUNDS)):
         ring = ~hole & ~dirty[box] & (ndimage.distance_transform_edt(~hole) <= RING)
         if not ring.any():
             return
@@ -111,18 +117,17 @@ def _fill(
         depth = ndimage.distance_transform_edt(hole | beyond)
         share = np.clip(depth / (FADE + 1), 0, 1)
         weight = share * share * (3 - 2 * share)
-        source = _donor(image, at[hole], at[ring], dirty, mirror)
+        source = _donor(image, at[hole], at[ring], dirty, mirror) if left else None
         if source is None:
             _paint(image, box, hole, ring, weight, None, rng)
             return
-        there = np.moveaxis(np.clip(source.of(at), 0, np.array(dirty.shape) - 1), -1, 0)
-        framed = (source.of(at) == np.moveaxis(there, 0, -1)).all(axis=-1)
-        clean = hole & framed & ~dirty[tuple(there)]
-        _paint(image, box, clean, ring, weight, tuple(there), rng)
+        clean = ~_outside(source.of(at), dirty)
+        there = tuple(np.moveaxis(np.clip(source.of(at), 0, np.array(dirty.shape) - 1), -1, 0))
+        _paint(image, box, hole & clean, ring & clean, weight, there, rng)
         rest = hole & ~clean
         if not rest.any():
             return
-        rest = hole & (ndimage.distance_transform_edt(~rest) <= FADE)
+        rest = hole & (ndimage.distance_transform_edt(~rest) <= FADE + 1)
         # A view: what was painted may be a donor now.
         dirty[box] &= ~(hole & ~rest)
         hole = rest
@@ -139,6 +144,8 @@ def _paint(
 ) -> None:
     spread = _Spread(hole, ring)
     weight = weight[hole]
+    # All channels take the noise of the same voxels.
+    drawn = rng.integers(np.count_nonzero(ring), size=weight.size) if source is None else None
     for channel in image:
         target = channel[box]
         anatomy, residual = split(target)
@@ -146,8 +153,12 @@ def _paint(
             paint, texture = split(channel[source])
         else:
             paint, texture = np.zeros_like(anatomy), np.zeros_like(residual)
-            texture[hole] = rng.choice(residual[ring], np.count_nonzero(hole))
-        bent = paint[hole] + spread(anatomy - paint)
+            texture[hole] = residual[ring][drawn]
+        # Where an edge has no counterpart in the donor, the difference is not one of brightness.
+        difference = anatomy - paint
+        low, high = np.percentile(difference[ring], (25, 75))
+        reach = 1.5 * (high - low)
+        bent = paint[hole] + spread(np.clip(difference, low - reach, high + reach))
         # Two noises add up to one of the same variance when the squares of their weights add to 1.
         target[hole] = np.clip(
             (1 - weight) * anatomy[hole]
@@ -205,6 +216,8 @@ def _donor(
         square = (smooth[tuple(np.moveaxis(whole, -1, 0))] - smooth[tuple(ring.T)]) ** 2
         # What cannot be compared counts as if it did not fit at all.
         misfit = np.where(seen, square, square.max()).mean(axis=1)
+        if not seen[misfit.argmin()].any():
+            continue
         return Donor(sign, offsets[int(misfit.argmin())])
     return None
 

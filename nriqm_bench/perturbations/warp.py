@@ -55,7 +55,7 @@ def split(image: Floats) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
             spread = np.abs(detail[(image > 0) & (image < 1)])
             sigma = _MAD * float(np.median(spread)) / gain if spread.size else 0.0
         large = np.abs(detail) > SIGNIFICANT * gain * sigma
-        structure = ndimage.binary_dilation(large, np.ones((3,) * image.ndim, np.bool_), 1 << scale)
+        structure = ndimage.maximum_filter(large, (2 << scale) + 1)
         residual += np.where(structure, np.float32(0), detail)
         smooth = coarse
     return np.asarray(image - residual, np.float32), residual
