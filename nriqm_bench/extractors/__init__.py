@@ -36,6 +36,7 @@ class Extractor(Protocol):
 
 _BUILTIN = {
     "efficientnet-lite0": f"{_ROOM}.efficientnet_lite0:EfficientNetLite0",
+    "efficientnet-lite0-maps": f"{_ROOM}.maps:EfficientNetLite0Maps",
     "imagenet-classes": f"{_ROOM}.efficientnet_lite0:ImageNetClasses",
     "lesion": f"{_ROOM}.lesion:Lesion",
     "lesion-found": f"{_ROOM}.found:lesion_found",

@@ -81,6 +81,11 @@ class EfficientNetLite0:
         return over_slices(as_tensor(images), lambda x: in_batches(x, run, self.device))
 
     def _features(self, batch: torch.Tensor) -> torch.Tensor:
+        x = self._conv(self._maps(batch), "_conv_head", 1, 1).clamp_(0, 6)
+        return x.mean(dim=(2, 3))
+
+    def _maps(self, batch: torch.Tensor, stages: int = len(_STAGES)) -> torch.Tensor:
+        """``(n, channels, rows, columns)`` of the last of so many stages."""
         x = batch.expand(-1, 3, -1, -1) if batch.shape[1] == 1 else batch
         if x.shape[2:] != (self.input_size, self.input_size):
             x = functional.interpolate(
@@ -90,14 +95,13 @@ class EfficientNetLite0:
         x = ((x * 255 - 127) / 128).contiguous(memory_format=torch.channels_last)
         x = self._conv(x, "_conv_stem", 3, 2).clamp_(0, 6)
         block = 0
-        for expansion, kernel, stride, _, repeats in _STAGES:
+        for expansion, kernel, stride, _, repeats in _STAGES[:stages]:
             for repeat in range(repeats):
                 x = self._block(
                     x, f"_blocks.{block}", expansion, kernel, stride if not repeat else 1
                 )
                 block += 1
-        x = self._conv(x, "_conv_head", 1, 1).clamp_(0, 6)
-        return x.mean(dim=(2, 3))
+        return x
 
     def _block(
         self, x: torch.Tensor, name: str, expansion: int, kernel: int, stride: int
