@@ -42,7 +42,6 @@ _REGISTRY: Registry[Any] = Registry(
         "spike": f"{_ROOM}.kspace:spike",
         "stenosis": f"{_ROOM}.vessel:stenosis",
         "training-copies": f"{_ROOM}.copies:training_copies",
-        "training-copies": f"{_ROOM}.population:training_copies",
         "translation": f"{_ROOM}.geometry:translation",
         "truncation": f"{_ROOM}.population:truncation",
     },
