@@ -9,6 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from nriqm_bench.datasets import readers
 from nriqm_bench.datasets.slicing import square
 from nriqm_bench.datasets.volume import Volume, check_alike, check_whole, from_nifti
 
@@ -111,3 +112,16 @@ def test_pixels_are_made_square_by_the_finer_side():
     labels = (images > 0.5).astype(np.uint8) * 4
     doubled = square(labels, (1.0, 2.0), masks=True)
     assert np.array_equal(doubled, labels.repeat(2, axis=2))
+
+
+def test_damage_that_unpacks_without_an_error_is_seen_by_the_checksum(tmp_path):
+    nibabel.save(nibabel.Nifti1Image(np.ones((9, 9, 9), np.int16), np.eye(4)), tmp_path / "a.nii")
+    # Level 0 stores the bytes as they are: another voxel is no fault of the packing.
+    data = bytearray(gzip.compress((tmp_path / "a.nii").read_bytes(), 0))
+    data[-200] ^= 1
+    path = tmp_path / "a.nii.gz"
+    path.write_bytes(data)
+    with gzip.open(path) as stream:
+        assert len(stream.read(1000)) == 1000
+    with pytest.raises(ValueError, match=r"a.nii.gz cannot be used: CRC check failed"):
+        readers.read(path)
