@@ -94,7 +94,7 @@ def control(local: Case) -> Case:
         *local.levels,
         quick=local.quick,
         perturbation="matched-control",
-        options={"of": local.perturbation, **local.options},
+        options={"of": local.perturbation, "options": dict(local.options)},
         expect=CONTROL,
         blind=(OUTWEIGHED,),
         control_of=local.name,

@@ -34,6 +34,7 @@ _REGISTRY: Registry[Any] = Registry(
         "lesion-removal": f"{_ROOM}.lesion:lesion_removal",
         "lesion-shrinkage": f"{_ROOM}.lesion:lesion_shrinkage",
         "lesion-tilt": f"{_ROOM}.lesion:lesion_tilt",
+        "matched-control": f"{_ROOM}.control:matched_control",
         "missing-branches": f"{_ROOM}.vessel:missing_branches",
         "mode-drop": f"{_ROOM}.population:mode_drop",
         "motion": f"{_ROOM}.kspace:motion",

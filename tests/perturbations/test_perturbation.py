@@ -15,18 +15,28 @@ BUILTIN = {
     "blur": 2.0,
     "boundary-blur": 2.0,
     "density-shift": 0.5,
+    "dilation": 0.5,
     "elastic": 1.0,
     "gamma": 0.5,
+    "gaps": 1.0,
     "gaussian-noise": 0.1,
     "ghosting": 0.2,
     "gibbs": 0.5,
     "internal-duplication": 0.5,
+    "lesion-displacement": 0.5,
+    "lesion-growth": 0.5,
     "lesion-mode-drop": 0.5,
+    "lesion-removal": 0.5,
+    "lesion-shrinkage": 0.5,
+    "lesion-tilt": 0.3,
+    "matched-control": 2.0,
+    "missing-branches": 1.0,
     "mode-drop": 0.5,
     "motion": 1.0,
     "poisson-noise": 0.1,
     "rician-noise": 0.1,
     "spike": 0.1,
+    "stenosis": 0.5,
     "training-copies": 0.5,
     "translation": 2.0,
     "truncation": 0.5,
@@ -46,6 +56,7 @@ SWEEPS = {
     "spike": (0.02, 0.05, 0.1, 0.2),
     "translation": (1.0, 2.0, 4.0, 8.0),
 }
+VESSELS = {"dilation", "gaps", "missing-branches", "stenosis"}
 LEVELS = [pytest.param(name, level, id=name) for name, level in BUILTIN.items()]
 
 
@@ -63,6 +74,20 @@ def image_set(*spatial, n=8, seed=0):
     for array in (images.images, images.masks, images.subjects, images.sites):
         array.flags.writeable = False
     return images
+
+
+def images_for(name, *spatial):
+    """Images with a lesion; or larger ones with a vessel and a twig that it gives off."""
+    if name not in VESSELS:
+        return image_set(*spatial)
+    images = image_set(*(3 * s for s in spatial))
+    masks = np.zeros_like(images.masks)
+    middle = [s // 2 for s in images.spatial]
+    around = [slice(m - 1, m + 2) for m in middle[:-1]]
+    masks[(slice(None), *around)] = 1
+    masks[(slice(None), *middle[:-2], slice(3, middle[-2]), middle[-1])] = 1
+    masks.flags.writeable = False
+    return images.replace(masks=masks)
 
 
 def damaged(name, images, level, seed=0):
@@ -96,14 +121,14 @@ def test_all_are_known():
 @pytest.mark.parametrize("spatial", [(10, 12), (8, 9, 10)])
 @pytest.mark.parametrize("name", BUILTIN)
 def test_level_zero_gives_the_same_set_bit_for_bit(name, spatial):
-    images = image_set(*spatial)
+    images = images_for(name, *spatial)
     assert damaged(name, images, 0).fingerprint() == images.fingerprint()
 
 
 @pytest.mark.parametrize("spatial", [(10, 12), (8, 9, 10)])
 @pytest.mark.parametrize(("name", "level"), LEVELS)
 def test_damage_keeps_the_form_and_changes_something(name, level, spatial):
-    images = image_set(*spatial)
+    images = images_for(name, *spatial)
     out = damaged(name, images, level)
     assert out.images.shape == images.images.shape
     assert out.images.dtype == np.float32
@@ -114,7 +139,7 @@ def test_damage_keeps_the_form_and_changes_something(name, level, spatial):
 
 @pytest.mark.parametrize(("name", "level"), LEVELS)
 def test_the_given_images_are_not_modified(name, level):
-    images = image_set(10, 12)
+    images = images_for(name, 10, 12)
     writable = images.replace(images=images.images.copy(), masks=images.masks.copy())
     before = writable.fingerprint()
     damaged(name, writable, level)
@@ -123,16 +148,25 @@ def test_the_given_images_are_not_modified(name, level):
 
 @pytest.mark.parametrize(("name", "level"), LEVELS)
 def test_same_seed_same_damage(name, level):
-    images = image_set(10, 12)
+    images = images_for(name, 10, 12)
     first = damaged(name, images, level, seed=3)
     assert damaged(name, images, level, seed=3).fingerprint() == first.fingerprint()
 
 
 @pytest.mark.parametrize(
     "name",
-    sorted(
+        "gaussian-noise",
+        "internal-duplication",
+        "lesion-displacement",
+        "lesion-tilt",
+        "matched-control",
+        "rician-noise",
+        "training-copies",
         set(BUILTIN) - {"blur", "boundary-blur", "ghosting", "gibbs", "mode-drop", "truncation"}
     ),
+    [
+    ],
+    sorted(
 )
 def test_other_seed_other_damage(name):
     images = image_set(10, 12)
