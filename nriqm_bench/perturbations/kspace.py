@@ -102,7 +102,8 @@ def ghosting(
     ----------
     shots
         2 to 4: each acquires every `shots`-th line, the error is that of the one which holds
-        the centre. There are ``shots - 1`` ghosts of intensity `level`, evenly spaced.
+        the centre. There are ``shots - 1`` ghosts of intensity `level`, evenly spaced; where
+        `shots` does not divide the height they fall between pixels.
 
     Raises
     ------
@@ -141,7 +142,8 @@ def motion(images: ImageSet, level: float, rng: np.random.Generator) -> ImageSet
     image, half of its square by shifts and half by turns. Shifts and turns are done in k-space
     (a turn as three shears), so nothing is smoothed by interpolation. The noise of a receiver
     does not move with the patient: it is split off first (`geometry.split`) and added to the
-    magnitude of what has moved. The result is clipped to [0, 1].
+    magnitude of what has moved. What leaves the field of view comes back on its other side. The
+    result is clipped to [0, 1].
 
     Source: Zaitsev, Maclaren and Herbst 2015, Journal of Magnetic Resonance Imaging 42, 887-901;
     shears: Unser, Thevenaz and Yaroslavsky 1995, IEEE Transactions on Image Processing 4.
@@ -151,20 +153,20 @@ def motion(images: ImageSet, level: float, rng: np.random.Generator) -> ImageSet
     out = np.empty_like(images.images)
     for i, image in enumerate(images.images):
         poses = motion_poses(images.spatial, rng)
-        still = np.stack([split(channel) for channel in image])
-        space = fft.fftn(still, axes=axes)
+        anatomy = np.stack([split(channel) for channel in image])
+        space = fft.fftn(anatomy, axes=axes)
         for s, lines in enumerate(segments):
             shift, turn = level * poses.shifts[s], level * poses.turns[s]
             if not len(lines) or not (shift.any() or turn):
                 continue
-            moved = fft.fftn(_turned(still, turn, poses.plane), axes=axes)[..., lines, :]
+            moved = fft.fftn(_turned(anatomy, turn, poses.plane), axes=axes)[..., lines, :]
             for axis in axes:
                 frequency = fft.fftfreq(images.spatial[axis])
                 if axis == _PHASE_AXIS:
                     frequency = frequency[lines]
                 moved *= _phase(frequency * shift[axis], axis)
             space[..., lines, :] = moved
-        out[i] = np.abs(fft.ifftn(space, axes=axes, overwrite_x=True)) + (image - still)
+        out[i] = np.abs(fft.ifftn(space, axes=axes, overwrite_x=True)) + (image - anatomy)
     return images.replace(images=np.clip(out, 0, 1, out=out))
 
 
@@ -191,8 +193,8 @@ def motion_poses(spatial: tuple[int, ...], rng: np.random.Generator) -> Poses:
     """Poses of RMS displacement 1 px over segments and pixels; see `motion`."""
     walk = np.cumsum(rng.standard_normal((POSES, len(spatial) + 1)), axis=0)
     walk -= walk[POSES // 2]
-    still = int(rng.integers(len(spatial))) if len(spatial) == 3 else None
-    first, second = (axis - len(spatial) for axis in range(len(spatial)) if axis != still)
+    pivot = int(rng.integers(len(spatial))) if len(spatial) == 3 else None
+    first, second = (axis - len(spatial) for axis in range(len(spatial)) if axis != pivot)
     shifts, turns = walk[:, :-1], walk[:, -1]
     # The mean square distance of the pixels of the plane from its centre.
     spread = (spatial[first] ** 2 + spatial[second] ** 2 - 2) / 12

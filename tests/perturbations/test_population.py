@@ -178,7 +178,10 @@ def test_training_images_return_evenly_where_they_are_too_few():
 def test_shifted_images_are_nested():
     few, many = (numbers(shifted(level)) for level in (0.25, 0.5))
     assert np.array_equal(few[few >= 500], many[few >= 500])
-    assert not np.array_equal(many, numbers(shifted(0.5, seed=1)))
+    # Another seed replaces other images, by others.
+    other = numbers(shifted(0.25, seed=1))
+    assert not np.array_equal(few >= 500, other >= 500)
+    assert set(few[few >= 500]) != set(other[other >= 500])
 
 
 def test_density_shift_without_a_site_to_shift_to_is_refused():
@@ -233,7 +236,7 @@ def test_typical_is_judged_by_area_averages_and_not_by_fine_patterns():
     """Checkerboards average to grey; one image a little darker throughout is less typical."""
     board = np.indices((16, 16)).sum(axis=0) % 2
     images = np.full((6, 1, 16, 16), 0.5)
-    images[:3] = np.where(board, 0.1, 0.9)
+    images[:2, 0] = np.where(board, 0.1, 0.9), np.where(board, 0.9, 0.1)
     images[5] = 0.45
     out = damaged("truncation", ImageSet(images), 0.17).images
     assert np.array_equal(out[:5], images[:5].astype(np.float32))
@@ -246,3 +249,12 @@ def test_volumes_are_truncated_too():
     out = which(damaged("truncation", ImageSet(volumes), 0.17), ImageSet(volumes))
     assert out[2] != 2
     assert [o for i, o in enumerate(out) if i != 2] == [0, 1, 3, 4, 5]
+
+
+def test_the_smaller_squares_at_the_edge_count_by_their_mean():
+    images = np.full((8, 1, 20, 20), 0.5)
+    images[3, :, :8, :8] = 0.6
+    images[6, :, 16:, 16:] = 0.62
+    out = damaged("truncation", ImageSet(images), 1 / 8).images
+    assert np.array_equal(out[3], images[3].astype(np.float32))
+    assert not (out[6] == np.float32(0.62)).any()
