@@ -18,6 +18,8 @@ _REGISTRY: Registry[Any] = Registry(
     {
         "blur": f"{_ROOM}.artefacts:blur",
         "boundary-blur": f"{_ROOM}.lesion:boundary_blur",
+        "dilation": f"{_ROOM}.vessel:dilation",
+        "gaps": f"{_ROOM}.vessel:gaps",
         "gaussian-noise": f"{_ROOM}.noise:gaussian_noise",
         "internal-duplication": f"{_ROOM}.population:internal_duplication",
         "lesion-displacement": f"{_ROOM}.lesion:lesion_displacement",
@@ -25,8 +27,11 @@ _REGISTRY: Registry[Any] = Registry(
         "lesion-removal": f"{_ROOM}.lesion:lesion_removal",
         "lesion-shrinkage": f"{_ROOM}.lesion:lesion_shrinkage",
         "lesion-tilt": f"{_ROOM}.lesion:lesion_tilt",
+        "matched-control": f"{_ROOM}.control:matched_control",
+        "missing-branches": f"{_ROOM}.vessel:missing_branches",
         "mode-drop": f"{_ROOM}.population:mode_drop",
         "rician-noise": f"{_ROOM}.noise:rician_noise",
+        "stenosis": f"{_ROOM}.vessel:stenosis",
         "training-copies": f"{_ROOM}.population:training_copies",
     },
 )

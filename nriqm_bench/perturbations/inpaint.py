@@ -23,6 +23,8 @@ FADE = 3.0
 RING = 6
 # SD, in voxels, over which the difference between ring and donor is averaged.
 _SMOOTHING = 2.0
+# Weight of the mean of the ring: more than rounding, less than a voxel at any distance.
+_FAINT = 1e-9
 # Voxels that are looked at to judge a donor.
 _LOOKED_AT = 200
 # A mirror image is shifted by up to so many voxels to fit, along the last axis and the others.
@@ -31,6 +33,8 @@ _SHIFT = (10, 5)
 _STEP = 4
 # Voxels at the edge of tissue that are not painted, and that no donor holds.
 _EDGE = 2
+# Farthest of them, along each axis.
+_FAR = 48
 # Share of a hole that a donor may leave to the next round, and the number of rounds.
 _STAINED = 0.7
 _ROUNDS = 5
@@ -58,13 +62,14 @@ def inpaint(
     rng: np.random.Generator,
     *,
     avoid: Bools | None = None,
+    keep: Bools | None = None,
     within: Bools | None = None,
     mirror: bool = False,
+    together: bool = False,
 ) -> None:
     """Paint over a region and the `margin` voxels around it, in place.
 
-    Farther away every voxel keeps its value, bit for bit. Connected pieces are painted one by one.
-    A region with nothing around it stays.
+    Farther away every voxel keeps its value, bit for bit. A region with nothing around it stays.
 
     Parameters
     ----------
@@ -78,20 +83,30 @@ def inpaint(
         Draws noise where no donor is found.
     avoid
         ``(*S)``, what must not be in a donor besides the region. Optional.
+    keep
+        ``(*S)``, what is neither painted nor comes into the transition, but for the region.
+        Optional.
     within
         ``(*S)``, tissue: outside it nothing is painted (but for the region itself), and nothing is
         copied from there. Optional.
     mirror
         Whether the other side of the body is looked at first.
+    together
+        Whether one donor is sought for all connected pieces, which is faster for many small ones;
+        else each has its own.
     """
+    if not region.any():
+        return
     holes = ndimage.distance_transform_edt(~region) <= margin
-    beyond = np.zeros(region.shape, np.bool_)
+    beyond = np.zeros(region.shape, np.bool_) if keep is None else keep & ~region
     dirty = holes if avoid is None else holes | avoid
     if within is not None:
         # The edge of the body stays, and no donor holds one.
         edge = ndimage.binary_dilation(~within, iterations=_EDGE)
-        beyond, dirty = edge & ~region, dirty | edge
-    pieces, _ = ndimage.label(holes & ~beyond, np.ones((3,) * region.ndim))
+        beyond, dirty = beyond | (edge & ~region), dirty | edge
+    holes &= ~beyond
+    touching = np.ones((3,) * region.ndim)
+    pieces = holes.astype(np.intp) if together else ndimage.label(holes, touching)[0]
     for number, box in enumerate(ndimage.find_objects(pieces), 1):
         # One voxel more than the ring, so that the hole has an edge wherever it can.
         grown = tuple(slice(max(0, s.start - RING - 1), s.stop + RING + 1) for s in box)
@@ -179,7 +194,11 @@ class _Spread:
 
     def __init__(self, hole: Bools, ring: Bools) -> None:
         self.hole, self.ring = hole, ring
-        near = np.meshgrid(*(np.arange(1 - s, s) for s in hole.shape), indexing="ij")
+        # Far enough that every voxel of the hole has some of the ring within reach.
+        reach = int(2 * ndimage.distance_transform_edt(hole).max()) + 2 * RING
+        near = np.meshgrid(
+            *(np.arange(-min(reach, s), min(reach, s) + 1) for s in hole.shape), indexing="ij"
+        )
         square = np.sum([a.astype(np.float64) ** 2 for a in near], axis=0)
         self.kernel = np.where(square > 0, square, 1) ** (-0.5 * (hole.ndim + 1))
         self.soft = ndimage.gaussian_filter(ring.astype(np.float64), _SMOOTHING, mode="constant")
@@ -190,7 +209,9 @@ class _Spread:
         on_ring = np.where(self.ring, values, 0.0)
         smooth = ndimage.gaussian_filter(on_ring, _SMOOTHING, mode="constant")
         smooth = np.where(self.ring, smooth / np.where(self.ring, self.soft, 1), 0)
-        return np.asarray(self._sum(smooth) / self.total)
+        mean = smooth[self.ring].mean()
+        # Where no ring is left within reach, its mean.
+        return np.asarray((self._sum(smooth) + _FAINT * mean) / (self.total + _FAINT))
 
     def _sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(signal.fftconvolve(values, self.kernel, mode="same")[self.hole])
@@ -239,6 +260,6 @@ def _candidates(
         steps = [np.arange(-_SHIFT[1], _SHIFT[1] + 1)] * (ndim - 1)
         last = shape[-1] - 1 + np.arange(-_SHIFT[0], _SHIFT[0] + 1)
         yield sign, np.array(list(product(*steps, last)), np.intp)
-    size = hole.max(axis=0) - hole.min(axis=0) + 1
+    size = np.minimum(hole.max(axis=0) - hole.min(axis=0) + 1, _FAR)
     steps = [np.arange(-s - RING, s + RING + 1, max(_STEP, s // 4)) for s in size]
     yield np.ones(ndim, np.intp), np.array(list(product(*steps)), np.intp)

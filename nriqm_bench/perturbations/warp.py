@@ -7,7 +7,9 @@ interpolated; tissue that is stretched or compressed keeps the noise of its plac
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -82,15 +84,30 @@ def pull(
     moved = (displacement != 0).any(axis=0)
     if not moved.any():
         return
-    source = np.argwhere(moved).T + displacement[:, moved]
-    source = np.clip(source, 0, np.array(moved.shape)[:, None] - 1)
-    for channel in image:
-        anatomy, _ = split(channel)
-        there = ndimage.map_coordinates(anatomy, source, order=3, mode="mirror")
-        channel[moved] = np.clip(channel[moved] + (there - anatomy[moved]), 0, 1)
-    nearest = tuple(np.rint(source).astype(np.intp))
-    for label in labels:
-        label[moved] = label[nearest]
+    at = np.argwhere(moved)
+    _pull(image, labels, at, [at + displacement[:, moved].T])
+
+
+def pull_fine(
+    image: NDArray[np.float32],
+    labels: Iterable[NDArray[Any]],
+    voxels: NDArray[np.intp],
+    displacement: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+) -> None:
+    """As `pull`, averaging the anatomy over each voxel: what becomes thin becomes faint.
+
+    Parameters
+    ----------
+    voxels
+        ``(k, ndim)``, the voxels that change; all others stay as they are.
+    displacement
+        Of positions ``(k, ndim)``, in voxels.
+    """
+    offsets = np.array(list(product((-1 / 3, 0.0, 1 / 3), repeat=voxels.shape[1])))
+    # The centre comes first: labels follow it.
+    offsets = offsets[np.argsort(np.abs(offsets).sum(axis=1), kind="stable")]
+    points = [voxels + offset for offset in offsets]
+    _pull(image, labels, voxels, [p + displacement(p) for p in points], points)
 
 
 def falloff(inner: Floats, outer: Floats) -> NDArray[np.float64]:
@@ -106,6 +123,31 @@ def falloff(inner: Floats, outer: Floats) -> NDArray[np.float64]:
     share = np.divide(inner, inner + rest, out=np.ones(inner.shape), where=inner + rest > 0)
     weight = np.cos(0.5 * np.pi * share) ** 2
     return np.asarray(np.where(rest > 0, weight, 0.0), np.float64)
+
+
+def _pull(
+    image: NDArray[np.float32],
+    labels: Iterable[NDArray[Any]],
+    voxels: NDArray[np.intp],
+    sources: list[NDArray[np.float64]],
+    points: list[NDArray[np.float64]] | None = None,
+) -> None:
+    """Each voxel takes the change of anatomy from `points` (or itself) to `sources`, averaged."""
+    target = tuple(voxels.T)
+    last = np.array(image.shape[1:]) - 1
+    sources = [np.clip(s, 0, last).T for s in sources]
+    for channel in image:
+        anatomy, _ = split(channel)
+        spline = ndimage.spline_filter(anatomy, 3, output=np.float32, mode="mirror")
+        look = partial(ndimage.map_coordinates, spline, order=3, mode="mirror", prefilter=False)
+        there = np.mean([look(s) for s in sources], axis=0)
+        here = anatomy[target]
+        if points is not None:
+            here = np.mean([look(np.clip(p, 0, last).T) for p in points], axis=0)
+        channel[target] = np.clip(channel[target] + (there - here), 0, 1)
+    nearest = tuple(np.rint(sources[0]).astype(np.intp))
+    for label in labels:
+        label[target] = label[nearest]
 
 
 def _smooth(image: NDArray[np.float32], scale: int) -> NDArray[np.float32]:

@@ -12,12 +12,23 @@ from nriqm_bench.perturbations import Perturbation
 BUILTIN = {
     "blur": 2.0,
     "boundary-blur": 2.0,
+    "dilation": 0.5,
+    "gaps": 1.0,
     "gaussian-noise": 0.1,
     "internal-duplication": 0.5,
+    "lesion-displacement": 0.5,
+    "lesion-growth": 0.5,
+    "lesion-removal": 0.5,
+    "lesion-shrinkage": 0.5,
+    "lesion-tilt": 0.3,
+    "matched-control": 2.0,
+    "missing-branches": 1.0,
     "mode-drop": 0.5,
     "rician-noise": 0.1,
+    "stenosis": 0.5,
     "training-copies": 0.5,
 }
+VESSELS = {"dilation", "gaps", "missing-branches", "stenosis"}
 LEVELS = [pytest.param(name, level, id=name) for name, level in BUILTIN.items()]
 
 
@@ -35,6 +46,20 @@ def image_set(*spatial, n=8, seed=0):
     for array in (images.images, images.masks, images.subjects, images.sites):
         array.flags.writeable = False
     return images
+
+
+def images_for(name, *spatial):
+    """Images with a lesion; or larger ones with a vessel and a twig that it gives off."""
+    if name not in VESSELS:
+        return image_set(*spatial)
+    images = image_set(*(3 * s for s in spatial))
+    masks = np.zeros_like(images.masks)
+    middle = [s // 2 for s in images.spatial]
+    around = [slice(m - 1, m + 2) for m in middle[:-1]]
+    masks[(slice(None), *around)] = 1
+    masks[(slice(None), *middle[:-2], slice(3, middle[-2]), middle[-1])] = 1
+    masks.flags.writeable = False
+    return images.replace(masks=masks)
 
 
 def damaged(name, images, level, seed=0):
@@ -68,14 +93,14 @@ def test_all_are_known():
 @pytest.mark.parametrize("spatial", [(10, 12), (8, 9, 10)])
 @pytest.mark.parametrize("name", BUILTIN)
 def test_level_zero_gives_the_same_set_bit_for_bit(name, spatial):
-    images = image_set(*spatial)
+    images = images_for(name, *spatial)
     assert damaged(name, images, 0).fingerprint() == images.fingerprint()
 
 
 @pytest.mark.parametrize("spatial", [(10, 12), (8, 9, 10)])
 @pytest.mark.parametrize(("name", "level"), LEVELS)
 def test_damage_keeps_the_form_and_changes_something(name, level, spatial):
-    images = image_set(*spatial)
+    images = images_for(name, *spatial)
     out = damaged(name, images, level)
     assert out.images.shape == images.images.shape
     assert out.images.dtype == np.float32
@@ -86,7 +111,7 @@ def test_damage_keeps_the_form_and_changes_something(name, level, spatial):
 
 @pytest.mark.parametrize(("name", "level"), LEVELS)
 def test_the_given_images_are_not_modified(name, level):
-    images = image_set(10, 12)
+    images = images_for(name, 10, 12)
     writable = images.replace(images=images.images.copy(), masks=images.masks.copy())
     before = writable.fingerprint()
     damaged(name, writable, level)
@@ -95,13 +120,22 @@ def test_the_given_images_are_not_modified(name, level):
 
 @pytest.mark.parametrize(("name", "level"), LEVELS)
 def test_same_seed_same_damage(name, level):
-    images = image_set(10, 12)
+    images = images_for(name, 10, 12)
     first = damaged(name, images, level, seed=3)
     assert damaged(name, images, level, seed=3).fingerprint() == first.fingerprint()
 
 
 @pytest.mark.parametrize(
-    "name", ["gaussian-noise", "rician-noise", "internal-duplication", "training-copies"]
+    "name",
+    [
+        "gaussian-noise",
+        "internal-duplication",
+        "lesion-displacement",
+        "lesion-tilt",
+        "matched-control",
+        "rician-noise",
+        "training-copies",
+    ],
 )
 def test_other_seed_other_damage(name):
     images = image_set(10, 12)
