@@ -62,9 +62,7 @@ def test_energies_of_two_levels():
     assert metrics.get("fber")(None, x) == pytest.approx(64, rel=1e-6)
     x[0, 0, 0, 9] = 0.3
     assert metrics.get("fber")(None, x, average="median") == pytest.approx(64, rel=1e-6)
-    assert metrics.get("fber")(None, x) == pytest.approx(
-        0.64 / ((49 * 0.01 + 0.09) / 50), rel=1e-6
-    )
+    assert metrics.get("fber")(None, x) == pytest.approx(0.64 / ((49 * 0.01 + 0.09) / 50), rel=1e-6)
 
 
 def test_entropy_of_a_constant_image_of_one_voxel_and_of_a_part():
