@@ -43,6 +43,8 @@ _BUILTIN = {
     "pixels": f"{_ROOM}.pixels:Pixels",
     "radiomics": f"{_ROOM}.radiomics:Radiomics",
     "torchscript": f"{_ROOM}.torchscript:TorchScript",
+    "vessel": f"{_ROOM}.vessel:Vessel",
+    "vessel-found": f"{_ROOM}.found:vessel_found",
 }
 _REGISTRY: Registry[Callable[..., Extractor]] = Registry("extractor", _ROOM, _BUILTIN)
 

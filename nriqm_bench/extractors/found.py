@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nriqm_bench.extractors.lesion import Lesion
 from nriqm_bench.extractors.segmenter import Segmenter
+from nriqm_bench.extractors.vessel import Vessel
 
 if TYPE_CHECKING:
     from nriqm_bench.images import ImageSet
@@ -116,3 +117,8 @@ def lesion_found(device: str = "cpu", **options: Any) -> Found:
     images. docs/remedies.md states what is lost.
     """
     return Found(Lesion(device), device, **options)
+
+
+def vessel_found(device: str = "cpu", **options: Any) -> Found:
+    """`Vessel` for images without masks, as `lesion_found`; the centre line is the skeleton."""
+    return Found(Vessel(device), device, **options)
