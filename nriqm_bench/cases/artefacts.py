@@ -45,7 +45,7 @@ GHOSTING = _artefact(
     "ghosting", "ghosts of the head repeat along the phase-encoding axis", 0.05, 0.1, 0.2, 0.3, 0.5
 )
 MOTION = _artefact(
-    "motion", "the head moves between the segments of k-space", 0.25, 0.5, 1.0, 2.0, 4.0
+    "motion", "the head moves between the segments of k-space", 0.5, 1.0, 2.0, 3.0, 4.0
 )
 GAMMA = _artefact("gamma", "grey values follow a power law", 0.2, 0.4, 0.6, 0.9, 1.2)
 ELASTIC = _artefact("elastic", "the anatomy is deformed smoothly", 1.0, 2.0, 3.0, 5.0, 8.0)

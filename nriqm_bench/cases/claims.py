@@ -134,6 +134,15 @@ OUTWEIGHED = BlindSpot(
     "noise outweighs a clinical change (Deo et al. 2025)",
     spared=REGION_SPACES,
 )
+COUNTS_UNDER_NOISE = tuple(
+    BlindSpot(
+        metric,
+        "counts of neighbours move under noise that distances in the same feature space see through",
+        extractor=space,
+    )
+    for metric in ("*precision", "*density", "*coverage")
+    for space in REGION_SPACES
+)
 LESION_ELSEWHERE = BlindSpot(
     "*",
     "a lesion that moved is a lesion elsewhere: only its place tells, and places differ between "
