@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -99,12 +100,14 @@ def segments(mask: NDArray[Any]) -> list[Segment]:
     ]
 
 
-def lumens(mask: NDArray[Any], found: list[Segment]) -> list[Lumen]:
-    """The centre and the radius of the lumen along each segment, finer than a voxel.
+def lumens(
+    mask: NDArray[Any], found: list[Segment], of: Sequence[int] | None = None
+) -> list[Lumen]:
+    """The centre and the radius of the lumen along segments, finer than a voxel.
 
     Each voxel of the mask belongs to the nearest voxel of a centre line. Area per length and centre
-    of gravity are averaged along the segment by a Gaussian of its radius. At branch
-    points, where voxels of others are among them, the segment's own radius is the limit.
+    of gravity are averaged along the segment by a Gaussian of its radius. At branch points, where
+    voxels of others are among them, the segment's own radius is the limit.
 
     Parameters
     ----------
@@ -112,6 +115,8 @@ def lumens(mask: NDArray[Any], found: list[Segment]) -> list[Lumen]:
         That the segments were found in.
     found
         All its segments: one left out would leave its voxels to its neighbours.
+    of
+        Which of them to measure, by their position in `found`. None: all.
     """
     if not found:
         return []
@@ -122,9 +127,9 @@ def lumens(mask: NDArray[Any], found: list[Segment]) -> list[Lumen]:
     sums = [np.bincount(owner, axis, minlength=len(line)) for axis in inside.T]
     total = np.stack(sums, axis=1)
     out = []
-    stops = np.cumsum([len(s.coords) for s in found])
-    for segment, stop in zip(found, stops.tolist(), strict=True):
-        own = slice(stop - len(segment.coords), stop)
+    start = np.cumsum([0, *(len(s.coords) for s in found)])
+    for i in range(len(found)) if of is None else of:
+        segment, own = found[i], slice(start[i], start[i + 1])
         smooth = partial(
             ndimage.gaussian_filter1d,
             sigma=max(1.0, float(np.median(segment.radius))),
@@ -217,20 +222,15 @@ def _thinned(vessel: Bools) -> Bools:
 def _spurs(voxels: Indices, radius: Floats) -> Bools:
     """The voxels of twigs that end within the lumen of the vessel they branch off."""
     graph = _Graph(voxels)
-    spur = np.zeros(len(voxels), bool)
     branch = np.flatnonzero(graph.branch_points)
     if not len(branch):
-        return spur
-    tree = cKDTree(voxels[branch])
-    for chain in graph.chains():
-        free = graph.ends[chain[[0, -1]]]
-        if not free.any() or (free.all() and len(chain) > 1):
-            continue
-        tip = chain[0] if free[0] else chain[-1]
-        gap, at = tree.query(voxels[tip])
-        if gap <= radius[branch[at]] + 1:
-            spur[chain] = True
-    return spur
+        return np.zeros(len(voxels), np.bool_)
+    piece = graph.components(~graph.branch_points)
+    ends = np.flatnonzero(graph.ends)
+    # With two free ends a piece is a vessel of its own.
+    tips = ends[np.bincount(piece[ends], minlength=len(voxels))[piece[ends]] == 1]
+    gap, at = cKDTree(voxels[branch]).query(voxels[tips])
+    return np.isin(piece, piece[tips[gap <= radius[branch[at]] + 1]])
 
 
 def _roots(graph: _Graph, chains: list[Indices], radius: Floats, leaves: Bools) -> set[int]:

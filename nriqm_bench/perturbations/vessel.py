@@ -100,18 +100,14 @@ def _resized(images: ImageSet, change: float, count: int) -> ImageSet:
     out, masks = images.images.copy(), images.masks.copy()
     for i, mask in enumerate(images.masks):
         found = segments(mask)
-        widest = sorted(zip(found, lumens(mask, found), strict=True), key=_width, reverse=True)
-        fit = [pair for pair in widest if len(pair[0].coords) >= 2 * _diameter(pair[0])]
-        for segment, lumen in fit[:count]:
-            _resize(out[i], masks[i], segment, lumen, change)
+        fit = [k for k, s in enumerate(found) if len(s.coords) >= 2 * _diameter(s)]
+        fit.sort(key=[-_diameter(s) for s in found].__getitem__)
+        for k, lumen in zip(fit[:count], lumens(mask, found, fit[:count]), strict=True):
+            _resize(out[i], masks[i], found[k], lumen, change)
         line = mask == CENTRE_LINE
         masks[i][masks[i] == CENTRE_LINE] = 1
         masks[i][line] = CENTRE_LINE
     return images.replace(images=out, masks=masks)
-
-
-def _width(pair: tuple[Segment, Lumen]) -> float:
-    return _diameter(pair[0])
 
 
 def _diameter(segment: Segment) -> float:
