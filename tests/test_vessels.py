@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nriqm_bench.vessels import padded_box, segments
+from nriqm_bench.vessels import lumens, padded_box, segments
 
 
 def tube(shape, start, end, radius, tip=None):
@@ -111,3 +111,30 @@ def test_padded_box_stops_at_the_frame():
     inside = np.zeros((10, 20), bool)
     inside[0:3, 8:10] = True
     assert padded_box(inside, 4) == (slice(0, 7), slice(4, 14))
+
+
+@pytest.mark.parametrize("radius", [2.2, 3.3, 4.7])
+@pytest.mark.parametrize("offset", [0.0, 0.3, 0.5])
+def test_lumens_are_finer_than_a_voxel(radius, offset):
+    """In a plane and in space, however the axis lies between voxels."""
+    for shape in ((40, 70), (26, 26, 50)):
+        at = [s // 2 + offset for s in shape[:-1]]
+        mask = mask_of(tube(shape, (*at, 0), (*at, shape[-1] - 1), radius))
+        found = segments(mask)
+        (lumen,) = lumens(mask, found)
+        inner = np.abs(found[0].coords[:, -1] - shape[-1] / 2) < 12
+        assert lumen.radius[inner] == pytest.approx(np.full(inner.sum(), radius), abs=0.5)
+        middle = np.broadcast_to(at, (inner.sum(), len(at)))
+        assert lumen.centre[inner, :-1] == pytest.approx(middle, abs=0.51)
+
+
+def test_lumen_of_a_taper_and_at_a_branch(tree):
+    shape = (40, 90)
+    mask = mask_of(tube(shape, (20, 0), (20, 89), 6, 3))
+    (lumen,) = lumens(mask, segments(mask))
+    order = np.argsort(lumen.centre[:, 1])
+    along = np.interp([20, 45, 70], lumen.centre[order, 1], lumen.radius[order])
+    assert along == pytest.approx([6 - 3 * x / 89 for x in (20, 45, 70)], abs=0.4)
+    for s, lumen in zip(segments(tree), lumens(tree, segments(tree)), strict=True):
+        assert lumen.radius.max() <= s.radius.max() + 1.25
+    assert lumens(np.zeros((8, 8), np.uint8), []) == []

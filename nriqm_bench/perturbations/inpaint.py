@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, signal
 
-from nriqm_bench.perturbations.warp import split
+from nriqm_bench.perturbations.warp import noise_sd, split
 
 # Width, in voxels, of the transition from image to paint at the edge of the painted region.
 FADE = 3.0
@@ -37,7 +37,7 @@ _EDGE = 2
 _FAR = 48
 # Share of a hole that a donor may leave to the next round, and the number of rounds.
 _STAINED = 0.7
-_ROUNDS = 5
+_ROUNDS = 4
 
 Bools = NDArray[np.bool_]
 Float32 = NDArray[np.float32]
@@ -159,8 +159,6 @@ def _paint(
 ) -> None:
     spread = _Spread(hole, ring)
     weight = weight[hole]
-    # All channels take the noise of the same voxels.
-    drawn = rng.integers(np.count_nonzero(ring), size=weight.size) if source is None else None
     for channel in image:
         target = channel[box]
         anatomy, residual = split(target)
@@ -168,7 +166,7 @@ def _paint(
             paint, texture = split(channel[source])
         else:
             paint, texture = np.zeros_like(anatomy), np.zeros_like(residual)
-            texture[hole] = residual[ring][drawn]
+            texture[hole] = noise_sd(target, ring) * rng.standard_normal(weight.size)
         # Where an edge has no counterpart in the donor, the difference is not one of brightness.
         difference = anatomy - paint
         low, high = np.percentile(difference[ring], (25, 75))

@@ -18,7 +18,7 @@ from nriqm_bench.perturbations.groups import nested_share
 from nriqm_bench.perturbations.inpaint import inpaint
 from nriqm_bench.perturbations.perturbation import perturbation
 from nriqm_bench.perturbations.warp import falloff, pull_fine
-from nriqm_bench.vessels import CENTRE_LINE, Segment, padded_box, segments
+from nriqm_bench.vessels import CENTRE_LINE, Lumen, Segment, lumens, padded_box, segments
 
 # Distance from the centre line, in radii, beyond which a change of diameter ends.
 REACH = 2.5
@@ -99,10 +99,11 @@ def _resized(images: ImageSet, change: float, count: int) -> ImageSet:
     assert images.masks is not None
     out, masks = images.images.copy(), images.masks.copy()
     for i, mask in enumerate(images.masks):
-        fit = [s for s in segments(mask) if len(s.coords) >= 2 * _diameter(s)]
-        fit.sort(key=_diameter, reverse=True)
-        for segment in fit[:count]:
-            _resize(out[i], masks[i], segment, change)
+        found = segments(mask)
+        fit = [k for k, s in enumerate(found) if len(s.coords) >= 2 * _diameter(s)]
+        fit.sort(key=[-_diameter(s) for s in found].__getitem__)
+        for k, lumen in zip(fit[:count], lumens(mask, found, fit[:count]), strict=True):
+            _resize(out[i], masks[i], found[k], lumen, change)
         line = mask == CENTRE_LINE
         masks[i][masks[i] == CENTRE_LINE] = 1
         masks[i][line] = CENTRE_LINE
@@ -114,11 +115,15 @@ def _diameter(segment: Segment) -> float:
 
 
 def _resize(
-    image: NDArray[np.float32], mask: NDArray[np.uint8], segment: Segment, change: float
+    image: NDArray[np.float32],
+    mask: NDArray[np.uint8],
+    segment: Segment,
+    lumen: Lumen,
+    change: float,
 ) -> None:
     """Change the diameter in the middle of one segment, in place."""
-    course = _Course(segment, LENGTH * _diameter(segment))
-    reach = REACH * float(course.radius.max())
+    course = _Course(lumen)
+    reach = REACH * float(course.radius[course.profile > 0].max())
     near = np.zeros(mask.shape, np.bool_)
     near[tuple(np.rint(course.points[course.profile > 0]).astype(np.intp).T)] = True
     box = padded_box(near, int(np.ceil(reach)) + 2)
@@ -144,19 +149,15 @@ def _resize(
 
 
 class _Course:
-    """The smooth course of a segment: points, radius, and the profile of a change in its middle."""
+    """The course of a segment: centre and radius of the lumen, and the profile of a change."""
 
-    def __init__(self, segment: Segment, length: float) -> None:
-        spread = max(1.0, float(np.median(segment.radius)))
-        coarse = ndimage.gaussian_filter1d(
-            segment.coords.astype(np.float64), spread, axis=0, mode="nearest"
-        )
-        radius = ndimage.gaussian_filter1d(segment.radius, spread, mode="nearest")
-        steps = np.linalg.norm(np.diff(coarse, axis=0), axis=1)
+    def __init__(self, lumen: Lumen) -> None:
+        steps = np.linalg.norm(np.diff(lumen.centre, axis=0), axis=1)
         arc = np.concatenate([[0.0], np.cumsum(steps)])
         fine = np.linspace(0, arc[-1], max(2, int(arc[-1] / _STEP) + 1))
-        self.points: Floats = np.stack([np.interp(fine, arc, c) for c in coarse.T], axis=1)
-        self.radius: Floats = np.interp(fine, arc, radius)
+        self.points: Floats = np.stack([np.interp(fine, arc, c) for c in lumen.centre.T], axis=1)
+        self.radius: Floats = np.interp(fine, arc, lumen.radius)
+        length = LENGTH * 2 * float(np.interp(0.5 * arc[-1], arc, lumen.radius))
         # Short segments have a short change, so that none is cut off at a branch point.
         half = 0.5 * min(length, float(arc[-1]))
         share = np.clip(np.abs(fine - 0.5 * arc[-1]) / half, 0, 1)

@@ -8,7 +8,7 @@ interpolated; tissue that is stretched or compressed keeps the noise of its plac
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import cache, partial
 from itertools import product
 from typing import Any
 
@@ -48,19 +48,36 @@ def split(image: Floats) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     image = np.asarray(image, np.float32)
     residual = np.zeros(image.shape, np.float32)
     smooth = image
-    sigma = 0.0
+    sigma = noise_sd(image)
     for scale, gain in enumerate(_noise_gains(image.ndim)):
         coarse = _smooth(smooth, scale)
         detail = smooth - coarse
-        if scale == 0:
-            # Values that were clipped, or set to zero, hold no noise and would halve the estimate.
-            spread = np.abs(detail[(image > 0) & (image < 1)])
-            sigma = _MAD * float(np.median(spread)) / gain if spread.size else 0.0
         large = np.abs(detail) > SIGNIFICANT * gain * sigma
         structure = ndimage.maximum_filter(large, (2 << scale) + 1)
         residual += np.where(structure, np.float32(0), detail)
         smooth = coarse
     return np.asarray(image - residual, np.float32), residual
+
+
+def noise_sd(image: Floats, where: Bools | None = None) -> float:
+    """The SD of the noise, taken to be white, from the median of the finest details.
+
+    Parameters
+    ----------
+    image
+        ``(*S)``, one channel.
+    where
+        ``(*S)``, the part to look at. Values that were clipped, or set to zero, hold no noise and
+        never count.
+    """
+    image = np.asarray(image, np.float32)
+    counted = (image > 0) & (image < 1)
+    if where is not None:
+        counted &= where
+    if not counted.any():
+        return 0.0
+    detail = image - _smooth(image, 0)
+    return _MAD * float(np.median(np.abs(detail[counted]))) / _noise_gains(image.ndim)[0]
 
 
 def pull(
@@ -158,7 +175,8 @@ def _smooth(image: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
     return image
 
 
-def _noise_gains(ndim: int) -> list[float]:
+@cache
+def _noise_gains(ndim: int) -> tuple[float, ...]:
     """SD of the coefficients of unit white noise at each scale.
 
     The transform is separable but for a difference, so that it needs three sums along one axis.
@@ -174,4 +192,4 @@ def _noise_gains(ndim: int) -> list[float]:
         square = (fine @ fine) ** ndim - 2 * (fine @ coarse) ** ndim + (coarse @ coarse) ** ndim
         gains.append(float(np.sqrt(square)))
         fine = coarse
-    return gains
+    return tuple(gains)

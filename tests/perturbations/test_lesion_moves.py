@@ -195,14 +195,15 @@ def test_removed_lesions_leave_no_trace(images):
         around = (from_outline(images.masks[i]) <= 12) & ~hole
         middle = np.array(images.spatial) / 2
         inner = away(images.spatial, middle) < 0.46 * min(images.spatial) - 3
-        around &= inner
+        # The edge of the body is no noise.
+        around, hole = around & inner, hole & inner
         found = out.images[i, 0]
         smooth = ndimage.gaussian_filter(found, 1)
         assert smooth[hole].max() < smooth[around].max() + 0.06
         assert smooth[hole].min() > 0.2
         assert found[hole].mean() == pytest.approx(found[around].mean(), abs=0.06)
         fine = found - ndimage.gaussian_filter(found, 1.5)
-        assert fine[hole].std() == pytest.approx(fine[around].std(), rel=0.35)
+        assert fine[hole].std() == pytest.approx(fine[around].std(), rel=0.2)
         edge = np.abs(from_outline(images.masks[i]) - RIM) <= 1.5
         edge &= inner
         assert fine[edge].std() == pytest.approx(fine[around].std(), rel=0.35)
@@ -299,4 +300,6 @@ def test_every_channel_moves():
     two = images.replace(images=np.repeat(images.images, 2, axis=1))
     for name in LEVELS:
         out = damaged(name, two, LEVELS[name][-1]).images
-        assert np.array_equal(out[:, 0], out[:, 1])
+        # Where no donor is found, each channel has its own noise.
+        slack = 8 * SIGMA if name == "lesion-removal" else 0
+        assert np.abs(out[:, 0] - out[:, 1]).max() <= slack

@@ -9,7 +9,7 @@ from scipy import ndimage
 import nriqm_bench.datasets as datasets
 import nriqm_bench.extractors as extractors
 import nriqm_bench.metrics as metrics
-from nriqm_bench.perturbations.warp import _noise_gains, _smooth, falloff, pull, split
+from nriqm_bench.perturbations.warp import _noise_gains, _smooth, falloff, noise_sd, pull, split
 
 SIGMA = 0.02
 SIZE = 128
@@ -83,6 +83,8 @@ def test_parts_add_up_and_flat_noise_is_all_residual(spatial):
     assert anatomy + residual == pytest.approx(image, abs=1e-6)
     assert residual.std() == pytest.approx(SIGMA, rel=0.05)
     assert anatomy.std() < 0.15 * SIGMA
+    assert noise_sd(image) == pytest.approx(SIGMA, rel=0.1)
+    assert noise_sd(np.zeros(spatial)) == 0
 
 
 def test_edges_are_anatomy():
