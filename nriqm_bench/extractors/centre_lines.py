@@ -48,7 +48,7 @@ def centre_lines(mask: NDArray[Any]) -> Lines:
     ring without an end is left out.
     """
     given = mask == CENTRE_LINE
-    line = skeletonize(given if given.any() else mask > 0)
+    line = skeletonize(given if given.any() else mask > 0)  # type: ignore[no-untyped-call]
     places = np.argwhere(line)
     n = len(places)
     if not n:
