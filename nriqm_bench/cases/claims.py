@@ -137,7 +137,7 @@ OUTWEIGHED = BlindSpot(
 COUNTS_UNDER_NOISE = tuple(
     BlindSpot(
         metric,
-        "counts of neighbours move under noise that distances in the same feature space see through",
+        "counts of neighbours move under noise that distances in the same space see through",
         extractor=space,
     )
     for metric in ("*precision", "*density", "*coverage")

@@ -47,31 +47,38 @@ def render(run: Run) -> str:
 
 
 def _grouped(run: Run) -> list[tuple[str, list[Row]]]:
-    """The curves of which something is asked, by case, source and feature space."""
+    """The curves of which something is asked, by case and source."""
     groups: dict[str, list[Row]] = {}
     for row in run.rows:
         if row.verdict != "unspecified":
-            title = f"{row.experiment} {row.case}, {row.source}, {row.extractor}"
-            groups.setdefault(title, []).append(row)
+            groups.setdefault(f"{row.experiment} {row.case}, {row.source}", []).append(row)
     return list(groups.items())
 
 
 def _curves(rows: Sequence[Row]) -> Markup:
-    """Small multiples: each metric's effect along one case, the band of 3 floor SD shaded."""
-    columns = 4
-    lines = -(-len(rows) // columns)
-    figure = Figure(figsize=(9.6, 1.75 * lines), layout="constrained")
-    axes = figure.subplots(lines, columns, squeeze=False)
-    for axis in axes.flat[len(rows) :]:
+    """Each metric's effect along one case, feature space by feature space; 3 floor SD shaded."""
+    spaces = list(dict.fromkeys(row.extractor for row in rows))
+    longest = max(sum(row.extractor == space for row in rows) for space in spaces)
+    lines = -(-len(spaces) // 2)
+    height = max(2.0, 0.13 * longest + 0.5)
+    figure = Figure(figsize=(9.6, height * lines), layout="constrained")
+    axes = figure.subplots(lines, 2, squeeze=False)
+    for axis in axes.flat[len(spaces) :]:
         axis.set_axis_off()
-    for axis, row in zip(axes.flat, rows, strict=False):
-        sign = -1 if (row.values[-1] - row.values[0]) * row.effect < 0 else 1
-        effects = [sign * (v - row.values[0]) / row.floor_sd for v in row.values]
+    for axis, space in zip(axes.flat, spaces, strict=False):
+        shown = [row for row in rows if row.extractor == space]
+        # From the worst downwards, so that the legend stands as the curves end.
+        for row in sorted(shown, key=lambda row: -row.effect):
+            sign = -1 if (row.values[-1] - row.values[0]) * row.effect < 0 else 1
+            effects = [sign * (v - row.values[0]) / row.floor_sd for v in row.values]
+            label = f"{row.metric}: {row.verdict}"
+            axis.plot(range(len(effects)), effects, marker="o", ms=2, linewidth=1, label=label)
         axis.axhspan(-3, 3, alpha=0.15, color="gray", linewidth=0)
-        axis.plot(range(len(effects)), effects, marker="o", markersize=3, linewidth=1.2)
-        axis.set_title(f"{row.metric}: {row.verdict}", fontsize=8)
-        axis.set_xticks(range(len(row.levels)), [f"{level:g}" for level in row.levels])
+        axis.set_yscale("symlog", linthresh=3)
+        axis.set_title(space, fontsize=8)
+        axis.set_xticks(range(len(shown[0].levels)), [f"{v:g}" for v in shown[0].levels])
         axis.tick_params(labelsize=6)
+        axis.legend(fontsize=5, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return _svg(figure, f"effect in floor SD over the levels of {rows[0].case}")
 
 

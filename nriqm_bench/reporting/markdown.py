@@ -14,7 +14,12 @@ def render(run: Run) -> str:
     parts.append("\n".join(f"- {name}: {told}" for name, told in summary.on_trial(run)))
     if failed := summary.failures(run):
         parts.append("### Failed cases")
-        parts.append("\n".join(f"- **{row.case}**, {row.source}: {row.reason}" for row in failed))
+        parts.append(
+            "\n".join(
+                f"- **{row.case}**, {summary.metric_name(row, run)} on {row.source}: {row.reason}"
+                for row in failed
+            )
+        )
     if run.gates:
         parts.append("### Gates")
         parts.append(

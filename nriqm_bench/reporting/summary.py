@@ -120,15 +120,16 @@ def failures(run: Run) -> list[Row]:
 
 
 def blind_spots(run: Run) -> list[tuple[str, list[str]]]:
-    """Each reason of a known blind spot, with the metrics and cases that it explains."""
-    found: dict[str, list[str]] = {}
+    """Each reason of a known blind spot, with the cases and metrics that it explains."""
+    found: dict[str, dict[str, list[str]]] = {}
     for row in run.rows:
         if row.verdict == "blind (known)":
-            what = f"{metric_name(row, run)} in {row.case}"
-            found.setdefault(row.reason, []).append(
-                what if row.source == "held-out" else f"{what} ({row.source})"
-            )
-    return list(found.items())
+            case = row.case if row.source == "held-out" else f"{row.case} on {row.source}"
+            found.setdefault(row.reason, {}).setdefault(case, []).append(metric_name(row, run))
+    return [
+        (reason, [f"{case} ({_listed(metrics)})" for case, metrics in cases.items()])
+        for reason, cases in found.items()
+    ]
 
 
 def counts(run: Run) -> str:
