@@ -18,7 +18,7 @@ from nriqm_bench.imagery import PARTS
 from nriqm_bench.provenance import rng_for
 
 # A floor costs a hundred evaluations; so many seeds share one.
-SEEDS_A_FLOOR = 4
+SEEDS_A_FLOOR = 8
 
 Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
 
