@@ -332,33 +332,23 @@ def _radii(
 
 def _segments(growth: _Growth, radii: tuple[Float64, Float64]) -> Tree:
     start, end = radii
+    points = np.array(growth.points)
     segments: list[Segment] = []
     of_point: dict[int, int] = {}
     following: dict[int, list[int]] = {}
     for i, p in enumerate(growth.parent):
         following.setdefault(p, []).append(i)
     heads = list(following[-1])
-    while heads:
-        head = heads.pop(0)
+    for head in heads:
         parent = growth.parent[head]
-        points = [] if parent < 0 else [growth.points[parent]]
-        radius = [] if parent < 0 else [start[head]]
-        here = head
-        while True:
-            points.append(growth.points[here])
-            radius.append(end[here])
-            after = following.get(here, [])
-            if len(after) != 1:
-                break
-            here = after[0]
-        of_point[here] = len(segments)
-        segments.append(
-            Segment(
-                np.array(points),
-                np.array(radius),
-                of_point[parent] if parent >= 0 else None,
-                growth.name[head],
-            )
-        )
+        line = [head]
+        while len(after := following.get(line[-1], [])) == 1:
+            line.append(after[0])
+        of_point[line[-1]] = len(segments)
         heads.extend(after)
+        if parent < 0:
+            found, radius = points[line], end[line]
+        else:
+            found, radius = points[[parent, *line]], np.append(start[head], end[line])
+        segments.append(Segment(found, radius, of_point.get(parent), growth.name[head]))
     return Tree(tuple(segments))

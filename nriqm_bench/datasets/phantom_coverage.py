@@ -137,10 +137,10 @@ def _profile(
     flat = (corner @ np.array([shape[1] * shape[2], shape[2], 1]))[:, None] + box @ np.array(
         [shape[1] * shape[2], shape[2], 1]
     )
-    for i in np.flatnonzero(~inner):
-        voxels = corner[i] + box
-        out = (voxels < 0).any(1) | (voxels >= np.asarray(shape)).any(1)
-        flat[i, out] = -1
+    voxels = corner[~inner, None] + box
+    flat[~inner] = np.where(
+        ((voxels >= 0) & (voxels < np.asarray(shape))).all(-1), flat[~inner], -1
+    )
     return flat.ravel(), depth.ravel(), inside.ravel()
 
 

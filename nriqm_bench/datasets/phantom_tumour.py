@@ -1,4 +1,4 @@
-"""`phantom-tumour`: FLAIR-like axial slices of brains with tumours, masks and sites.
+"""`phantom-tumour`: FLAIR-like axial slices, or volumes, of brains with tumours, masks and sites.
 
 Anatomy comes from the MNI152 maps; everything that differs between patients and scanners is drawn
 anew for each subject: see `Population`. A subject is a pure function of seed, part and number.

@@ -262,16 +262,12 @@ def _flow(rng: np.random.Generator, p: Population, site: Site, arteries: Tree) -
 def _tissue(rng: np.random.Generator, p: Population, site: Site, head: Head) -> Float32:
     """The brightness of what is not blood."""
     coarse = tuple(s // 2 for s in SHAPE)
-    z, y, x = (2 * VOXEL * np.arange(s, dtype=np.float32) + VOXEL / 2 for s in coarse)
     inverse = np.linalg.inv(head.matrix)
-    origin = np.asarray(atlas().origin) - inverse @ head.shift
-    where = (
-        inverse[:, 0, None, None, None] * z[:, None, None]
-        + inverse[:, 1, None, None, None] * y[:, None]
-        + inverse[:, 2, None, None, None] * x
-        + origin[:, None, None, None]
-    ).astype(np.float32)
-    grey, white, fluid, texture = atlas().sample(where)
+    first = inverse @ (np.full(3, VOXEL / 2) - head.shift) + atlas().origin
+    grey, white, fluid, texture = (
+        ndimage.affine_transform(m, 2 * VOXEL * inverse, first, coarse, order=1)
+        for m in (atlas().grey, atlas().white, atlas().fluid, atlas().texture)
+    )
     level, ratio, dark, rest = np.exp(rng.normal(0, p.contrast, 4) * [1, 0.4, 1, 1.5])
     tissue = site.tissue * level * (white + 0.94 * ratio * grey) + site.fluid * dark * fluid
     tissue -= 0.15 * site.tissue * texture
