@@ -89,10 +89,10 @@ def lesion_growth(images: ImageSet, level: float, rng: np.random.Generator) -> I
     """Each lesion grows about its centre, its radius by the share `level`, and displaces tissue.
 
     The lesion is magnified without a change of shape; one at the edge of tissue grows from there
-    inwards. Around it the warp falls smoothly to nothing within
-    `REACH` radii (of the ball of equal volume) of its new outline, and farther away every
-    voxel is bit-identical. Masks move along. Noise and fine texture stay in place, so that nothing
-    is smoothed: see `warp`.
+    inwards, and the outline of the body stays. What is around makes way by a warp that falls
+    smoothly to nothing `REACH` radii (of the ball of equal volume) beyond the farthest that the
+    outline gets; everything farther from the lesion is bit-identical. Masks move along. Noise and
+    fine texture stay in place, so that nothing is smoothed: see `warp`.
     """
     return _moved(images, partial(_magnified, factor=1 + level))
 
@@ -101,7 +101,8 @@ def lesion_growth(images: ImageSet, level: float, rng: np.random.Generator) -> I
 def lesion_shrinkage(images: ImageSet, level: float, rng: np.random.Generator) -> ImageSet:
     """Each lesion shrinks about its centre, its radius by the share `level`; tissue follows.
 
-    As `lesion_growth` otherwise.
+    As `lesion_growth` otherwise. Of a large lesion along the edge of the body some may stay there
+    at the highest levels, where there is no tissue that could follow.
     """
     return _moved(images, partial(_magnified, factor=1 - level))
 
@@ -112,8 +113,8 @@ def lesion_displacement(images: ImageSet, level: float, rng: np.random.Generator
 
     All lesions of a subject move in one direction: of a few random ones the first that has tissue
     before and behind them. The radius is that of the ball of equal volume; the warp falls to
-    nothing within `REACH` radii of the lesion's path, and farther away every voxel is
-    bit-identical. Masks move along, noise stays (see `warp`).
+    nothing `REACH` radii beyond the lesion's path, and farther away every voxel is bit-identical.
+    The outline of the body stays. Masks move along, noise stays (see `warp`).
     """
     direction = _directions(images, rng)
     return _moved(images, lambda voxels, i, _: _shifted(voxels, level * direction[i]))
