@@ -14,7 +14,7 @@ from nriqm_bench.perturbations.perturbation import perturbation
 # Control points of `elastic` along the longest axis.
 CONTROLS = 6
 
-# Side of the windows in which `split` looks for structure, in pixels, and how far above the noise
+# Side of the windows in which `structure_of` looks, in pixels, and how far above the noise
 # a coefficient must be to count as such. Of white noise .7 % (of its energy) passes 3.5 SD.
 _WINDOW = 16
 _THRESHOLD = 3.5
@@ -110,7 +110,7 @@ def warp(image: NDArray[np.float32], displacement: NDArray[Any]) -> NDArray[np.f
     -------
     ``(*spatial)`` float32, which may leave [0, 1] by an overshoot of the splines.
     """
-    structure = split(image)
+    structure = structure_of(image)
     grid = np.indices(image.shape, dtype=np.float32)
     moved = ndimage.map_coordinates(structure, grid + displacement, order=3, mode="nearest")
     return np.asarray(moved + (image - structure), dtype=np.float32)
@@ -125,7 +125,7 @@ def warp_labels(mask: NDArray[np.uint8], displacement: NDArray[Any]) -> NDArray[
     return np.asarray(mask[tuple(where)])
 
 
-def split(image: NDArray[np.float32]) -> NDArray[np.float32]:
+def structure_of(image: NDArray[np.float32]) -> NDArray[np.float32]:
     """The structure of an image: what is left when noise is taken off, edges kept.
 
     In half overlapping windows of 16 pixels a side, every coefficient of the discrete cosine
@@ -133,6 +133,7 @@ def split(image: NDArray[np.float32]) -> NDArray[np.float32]:
     by a raised cosine. A coefficient is structure or noise as a whole, so the two parts of white
     noise (all but nothing, and all) are uncorrelated, and moving one leaves the sum's power as it
     was. A linear smoother would not do: where it passes half, moving that half loses power.
+    Windows suit whole images that move far; the crops in which `warp` works are smaller than some.
 
     The SD of the noise is estimated from the highest frequencies of the windows brighter than the
     mean (the median of their size over .6745), since the background of magnitude images has less

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from nriqm_bench.images import ImageSet
-from nriqm_bench.perturbations.geometry import split
+from nriqm_bench.perturbations.geometry import structure_of
 from nriqm_bench.perturbations.perturbation import perturbation
 
 _PHASE_AXIS = -2
@@ -141,7 +141,7 @@ def motion(images: ImageSet, level: float, rng: np.random.Generator) -> ImageSet
     displacement, root of the mean square over the segments and the pixels, is `level` in each
     image, half of its square by shifts and half by turns. Shifts and turns are done in k-space
     (a turn as three shears), so nothing is smoothed by interpolation. The noise of a receiver
-    does not move with the patient: it is split off first (`geometry.split`) and added to the
+    does not move with the patient: it is split off first (`geometry.structure_of`) and added to the
     magnitude of what has moved. What leaves the field of view comes back on its other side. The
     result is clipped to [0, 1].
 
@@ -153,7 +153,7 @@ def motion(images: ImageSet, level: float, rng: np.random.Generator) -> ImageSet
     out = np.empty_like(images.images)
     for i, image in enumerate(images.images):
         poses = motion_poses(images.spatial, rng)
-        anatomy = np.stack([split(channel) for channel in image])
+        anatomy = np.stack([structure_of(channel) for channel in image])
         space = fft.fftn(anatomy, axes=axes)
         for s, lines in enumerate(segments):
             shift, turn = level * poses.shifts[s], level * poses.turns[s]

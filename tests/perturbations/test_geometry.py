@@ -11,7 +11,7 @@ from nriqm_bench.images import ImageSet
 from nriqm_bench.perturbations.geometry import (
     elastic_field,
     rotation_field,
-    split,
+    structure_of,
     warp,
     warp_labels,
 )
@@ -57,7 +57,7 @@ def test_elastic_leaves_the_power_spectrum_of_noise(level):
     ring = (frequency / 0.05).astype(int)
     share = [power[1][..., ring == k].sum() / power[0][..., ring == k].sum() for k in range(10)]
     assert share[1:] == pytest.approx(np.ones(9), abs=0.04)
-    # Waves longer than the windows of `split` move, and lose some power to the part that stays.
+    # Waves longer than a window of `structure_of` move, and lose power to the part that stays.
     assert share[0] == pytest.approx(1, abs=0.25)
     # Without the split, cubic splines take a good part of the highest frequencies.
     field = level * elastic_field((96, 96), np.random.default_rng(0))
@@ -101,19 +101,19 @@ def test_warp_of_half_a_pixel_follows_a_smooth_curve():
 
 
 @pytest.mark.parametrize("spatial", [(64, 64), (20, 32, 32)])
-def test_split_takes_noise_off_flat_ground_and_leaves_an_image_without_noise(spatial):
+def test_structure_takes_noise_off_flat_ground_and_leaves_an_image_without_noise(spatial):
     flat = noise(*spatial)
     # What is left are the means of the windows, whose SD falls with their size.
-    assert split(flat).std() < 0.1 * flat.std()
+    assert structure_of(flat).std() < 0.1 * flat.std()
     clean = ndimage.gaussian_filter(ball(spatial, 9).astype(np.float32), 1.5)
-    assert split(clean) == pytest.approx(clean, abs=5e-3)
-    assert not split(np.zeros(spatial, np.float32)).any()
+    assert structure_of(clean) == pytest.approx(clean, abs=5e-3)
+    assert not structure_of(np.zeros(spatial, np.float32)).any()
 
 
-def test_split_keeps_edges_out_of_the_noise():
+def test_structure_keeps_edges_out_of_the_noise():
     edges = 0.2 + 0.3 * ndimage.gaussian_filter(ball((64, 64), 18).astype(np.float32), 0.7)
     rest = [
-        edges + grain - split((edges + grain).astype(np.float32)) - grain
+        edges + grain - structure_of((edges + grain).astype(np.float32)) - grain
         for grain in noise(10, 64, 64) - 0.5
     ]
     # The part of the edge that stays behind, noise averaged out, against the edge itself.
