@@ -143,12 +143,22 @@ class Lab(Imagery):
         return tuple(metric for metric in self.metrics if reads(metric))
 
     def spaces(self, case: Case) -> tuple[str, ...]:
-        """The feature spaces in which a case is judged.
+        """The feature spaces in which a case is judged: those asked for, and who have a say.
 
         The remedies are for local damage; under noise they are judged for the noise equivalent.
+        Pixels join where something is asked of memorisation.
         """
         local = bool(case.region) or case is cases.GAUSSIAN_NOISE
-        return tuple(e for e in self.extractors if local or not self._is_remedy(e))
+
+        def joins(space: str) -> bool:
+            if self._is_remedy(space):
+                return local
+            return space in self.settings.extractor or any(
+                case.expectation(metric, extractor=space).specified
+                for metric in self.metrics_in(space)
+            )
+
+        return tuple(filter(joins, self.extractors))
 
     def _is_remedy(self, extractor: str) -> bool:
         return extractor in REMEDY_SPACES[self.dataset.region] and (

@@ -23,6 +23,9 @@ PARTS = ("train", "reference", HELD_OUT)
 
 DEFAULT_SIZE = 128
 
+# Damaged sets kept at a time: the levels of one case, which every feature space looks at in turn.
+KEPT = 8
+
 Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
 
 
@@ -54,6 +57,7 @@ class Imagery:
         self.progress = progress
         self.dataset = datasets.open(settings.dataset)
         self._images: dict[str, ImageSet] = {}
+        self._perturbed: dict[tuple[str, str, float], ImageSet] = {}
         self._extractors: dict[str, Any] = {}
         self._size: int | None = None
 
@@ -133,12 +137,18 @@ class Imagery:
         All levels of one sweep see the same random numbers, so that only the level differs; so
         does a control and the local damage that it is compared with.
         """
-        perturbation = perturbations.get(case.perturbation)
-        context = dict(case.options)
-        if "train" in perturbation.needs:
-            context["train"] = self.images("train")
-        rng = rng_for(self.settings.seed, "perturbation", _draw(case), source)
-        return perturbation(self.images(source), level, rng, **context)
+        key = (source, case.name, level)
+        if key not in self._perturbed:
+            perturbation = perturbations.get(case.perturbation)
+            context = dict(case.options)
+            if "train" in perturbation.needs:
+                context["train"] = self.images("train")
+            rng = rng_for(self.settings.seed, "perturbation", _draw(case), source)
+            found = perturbation(self.images(source), level, rng, **context)
+            while len(self._perturbed) >= KEPT:
+                del self._perturbed[next(iter(self._perturbed))]
+            self._perturbed[key] = found
+        return self._perturbed[key]
 
     def features(
         self, source: str, extractor: str, case: Case | None = None, level: float = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nriqm_bench.cases.case import Case
-from nriqm_bench.cases.claims import BLURRED, FAINT, FIDELITY_FALLS, OURS
+from nriqm_bench.cases.claims import ANOTHER_SHAPE, BLURRED, FAINT, FIDELITY_FALLS, OURS
 
 
 def _artefact(name: str, summary: str, *levels: float, **changes: object) -> Case:
@@ -49,4 +49,6 @@ MOTION = _artefact(
 )
 GAMMA = _artefact("gamma", "grey values follow a power law", 0.2, 0.4, 0.6, 0.9, 1.2)
 ELASTIC = _artefact("elastic", "the anatomy is deformed smoothly", 1.0, 2.0, 3.0, 5.0, 8.0)
-TRANSLATION = _artefact("translation", "every image is shifted", 2.0, 4.0, 8.0, 16.0, 24.0)
+TRANSLATION = _artefact(
+    "translation", "every image is shifted", 2.0, 4.0, 8.0, 16.0, 24.0, expect=ANOTHER_SHAPE
+)

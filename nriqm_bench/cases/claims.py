@@ -53,9 +53,11 @@ FIDELITY_FALLS: dict[str, Expectation] = {
 BLURRED = FIDELITY_FALLS | {
     "vendi": unspecified("blur removes texture, which diversity may or may not count")
 }
-# Size and place differ between patients: a little larger, smaller or elsewhere is a tumour too, so
-# only the strongest level is asked.
+# Size and place differ between patients: a little larger, smaller or elsewhere is a tumour, or a
+# head, too, so only the strongest level is asked.
 ANOTHER_SHAPE = FIDELITY_FALLS | {"*": degrades(rank=-1.0)}
+# What describes a vessel is limited, so that the strongest throats may look alike.
+ANOTHER_WIDTH = FIDELITY_FALLS | {"*": degrades(rank=0.7)}
 # The same L2 energy spread over the whole image, where no reader sees it.
 CONTROL: dict[str, Expectation] = {
     **_all(COPY_METRICS, _NOT_ABOUT_COPIES),
@@ -148,6 +150,12 @@ LESION_ELSEWHERE = BlindSpot(
     "a lesion that moved is a lesion elsewhere: only its place tells, and places differ between "
     "patients",
     extractor="lesion*",
+)
+BRANCHES_NOT_FOUND = BlindSpot(
+    "*",
+    "thin branches are the ones that a segmenter does not find in the first place, so that it "
+    "hardly misses them",
+    extractor="vessel-found",
 )
 COPIES_LOOK_BETTER = BlindSpot(
     "*",
