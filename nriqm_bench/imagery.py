@@ -58,6 +58,7 @@ class Imagery:
         self.dataset = datasets.open(settings.dataset)
         self._images: dict[str, ImageSet] = {}
         self._perturbed: dict[tuple[str, str, float], ImageSet] = {}
+        self._unfitted: dict[str, Any] = {}
         self._extractors: dict[str, Any] = {}
         self._size: int | None = None
 
@@ -165,11 +166,16 @@ class Imagery:
     def extractor(self, spec: str) -> Any:
         """The extractor of a specification, fitted to the training images where it learns."""
         if spec not in self._extractors:
-            found = extractors.open(spec, device=self.settings.device)
+            found = self._opened(spec)
             if hasattr(found, "fit"):
                 found = found.fit(content_key(self.recipe("train")), lambda: self.images("train"))
             self._extractors[spec] = found
         return self._extractors[spec]
+
+    def _opened(self, spec: str) -> Any:
+        if spec not in self._unfitted:
+            self._unfitted[spec] = extractors.open(spec, device=self.settings.device)
+        return self._unfitted[spec]
 
     def missing(self, case: Case, source: str, extractor: str = "") -> str:
         """What the images of `source` lack for `case` in a feature space; empty when nothing."""
@@ -178,10 +184,10 @@ class Imagery:
         needs = perturbations.get(case.perturbation).needs & {"masks", "sites"}
         lacking = self._lacking(source) if needs else []
         if extractor:
-            builder = extractors.get(extractor.partition(":")[0])
-            if "masks" in getattr(builder, "needs", ()) and "masks" in self._lacking(source):
+            found = self._opened(extractor)
+            if "masks" in getattr(found, "needs", ()) and "masks" in self._lacking(source):
                 lacking, needs = ["masks"], needs | {"masks"}
-            elif hasattr(builder, "fit") and "masks" in self._lacking("train"):
+            elif hasattr(found, "fit") and "masks" in self._lacking("train"):
                 return "masks of training images"
         return " and ".join(name for name in lacking if name in needs)
 

@@ -207,7 +207,9 @@ def test_cases_that_need_masks_are_skipped_without_them(run, pytester):
     result, found = run("-rs", suite="test_lesion.py")
     assert result.ret == 0
     assert found is None
-    result.stdout.fnmatch_lines(["*held-out images have no masks, which boundary-blur in pixels needs*"])
+    result.stdout.fnmatch_lines(
+        ["*held-out images have no masks, which boundary-blur in pixels needs*"]
+    )
     run("-rs", suite="test_diversity.py")[0].stdout.fnmatch_lines(["*have no sites*"])
 
 
