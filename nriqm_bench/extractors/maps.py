@@ -22,10 +22,9 @@ _SHARE = 32
 class EfficientNetLite0Maps(EfficientNetLite0):
     """336 features: mean, SD and peak of each of 112 channels over the positions of a middle layer.
 
-    The peak is the mean of the highest 1/32 of the positions (2 of 64 at 128 pixels). A change of
-    one place is averaged away less than in `EfficientNetLite0`, and needs no mask: FID sees a
-    lesion's blurred boundary about twice as well. Noise is seen better too, so that the noise
-    equivalent of local damage stays what it is: docs/remedies.md.
+    The peak is the mean of the highest 1/32 of the positions (2 of 64 at 128 pixels): a change of
+    one place is not averaged away, and no mask is needed. Noise is seen better too, so that the
+    noise equivalent of local damage stays about that of `EfficientNetLite0`: docs/remedies.md.
 
     Parameters
     ----------
