@@ -19,6 +19,8 @@ from nriqm_bench.perturbations.warp import noise_sd, split
 
 # Width, in voxels, of the transition from image to paint at the edge of the painted region.
 FADE = 3.0
+# Width of the transition towards what is kept: that of partial volume.
+SOFT = 1.0
 # Width of the ring around it by which a donor is judged and its brightness bent.
 RING = 6
 # SD, in voxels, over which the difference between ring and donor is averaged.
@@ -84,8 +86,8 @@ def inpaint(
     avoid
         ``(*S)``, what must not be in a donor besides the region. Optional.
     keep
-        ``(*S)``, what is neither painted nor comes into the transition, but for the region.
-        Optional.
+        ``(*S)``, what stays, but for the region; the paint fades out towards it within `SOFT`
+        voxels. Optional.
     within
         ``(*S)``, tissue: outside it nothing is painted (but for the region itself), and nothing is
         copied from there. Optional.
@@ -105,12 +107,16 @@ def inpaint(
         edge = ndimage.binary_dilation(~within, iterations=_EDGE)
         beyond, dirty = beyond | (edge & ~region), dirty | edge
     holes &= ~beyond
+    firm = np.ones(region.shape)
+    if keep is not None:
+        kept = ndimage.distance_transform_edt(~(keep & ~region))
+        firm = np.clip(kept / (SOFT + 1), 0, 1)
     touching = np.ones((3,) * region.ndim)
     pieces = holes.astype(np.intp) if together else ndimage.label(holes, touching)[0]
     for number, box in enumerate(ndimage.find_objects(pieces), 1):
         # One voxel more than the ring, so that the hole has an edge wherever it can.
         grown = tuple(slice(max(0, s.start - RING - 1), s.stop + RING + 1) for s in box)
-        _fill(image, grown, pieces[grown] == number, dirty, beyond[grown], mirror, rng)
+        _fill(image, grown, pieces[grown] == number, dirty, beyond[grown], firm[grown], mirror, rng)
 
 
 def _fill(
@@ -119,6 +125,7 @@ def _fill(
     hole: Bools,
     dirty: Bools,
     beyond: Bools,
+    firm: NDArray[np.float64],
     mirror: bool,
     rng: np.random.Generator,
 ) -> None:
@@ -131,7 +138,7 @@ def _fill(
         # At the edge of the body there is no transition: what is beyond stays.
         depth = ndimage.distance_transform_edt(hole | beyond)
         share = np.clip(depth / (FADE + 1), 0, 1)
-        weight = share * share * (3 - 2 * share)
+        weight = firm * share * share * (3 - 2 * share)
         source = _donor(image, at[hole], at[ring], dirty, mirror) if left else None
         if source is None:
             _paint(image, box, hole, ring, weight, None, rng)

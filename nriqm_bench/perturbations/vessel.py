@@ -256,6 +256,9 @@ def _regions(mask: NDArray[np.uint8], found: list[Segment], gone: Pieces) -> tup
     region[tuple(inside[going[owner] & ~spared].T)] = True
     keep = np.zeros(mask.shape, np.bool_)
     keep[tuple(inside[whole[owner] | spared].T)] = True
+    # A voxel that what stays surrounds would be a notch in it.
+    among = ndimage.uniform_filter((keep & ~region).astype(np.float64), 3, mode="constant")
+    region &= among < 0.5
     return region, _grown(keep)
 
 
