@@ -8,12 +8,28 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from nriqm_bench import cases, perturbations
+from nriqm_bench import cases, metrics, perturbations
+from nriqm_bench.evidence import Curve, Floor
 from nriqm_bench.reporting import Row, Run, from_json, summary
 
 PAGE = Path(__file__).parent / "cases.md"
 MARKER = "<!-- The rest is written by docs/make_cases.py. -->"
 HELD_OUT = "held-out"
+WHOLE = "efficientnet-lite0"
+NEIGHBOURS = ("fid", "kid", "precision", "recall", "density", "coverage")
+DEFECTS = (
+    ("boundary blurred by 2 px", "boundary-blur", 2.0),
+    ("boundary blurred by 4 px", "boundary-blur", 4.0),
+    ("tumours tilted by 30 %", "lesion-tilt", 0.3),
+    ("tumours tilted by 50 %", "lesion-tilt", 0.5),
+    ("tumours moved by their radius", "lesion-displacement", 1.0),
+    ("25 % of tumours removed", "lesion-removal", 0.25),
+    ("all tumours removed", "lesion-removal", 1.0),
+    ("stenosis of 50 %", "stenosis", 0.5),
+    ("stenosis of 70 %", "stenosis", 0.7),
+    ("20 % of branches missing", "missing-branches", 0.2),
+    ("20 % of segments interrupted", "gaps", 0.2),
+)
 
 
 def main(paths: list[str]) -> None:
@@ -29,12 +45,63 @@ def main(paths: list[str]) -> None:
                 groups[-1][1].append(row)
     parts = [section(name, shown[name]) for name in sorted(shown, key=_place)]
     head, _, _ = PAGE.read_text(encoding="utf-8").partition(MARKER)
+    parts.insert(0, "\n".join(equivalents(runs)))
     PAGE.write_text(f"{head}{MARKER}\n\n" + "\n".join(parts), encoding="utf-8")
 
 
 def _place(name: str) -> tuple[int, str, str]:
     experiment = cases.get(name).experiment
     return ("NALVMD".index(experiment[0]), experiment, name)
+
+
+def equivalents(runs: list[Run]) -> list[str]:
+    """The table of defects: effect and noise equivalent by metric and feature space."""
+    columns = [(WHOLE, metric) for metric in NEIGHBOURS]
+    columns += [("region", "fid"), ("region-found", "fid"), (f"{WHOLE}-maps", "fid")]
+    head = [m if space == WHOLE else f"{m}, {space}" for space, m in columns]
+    lines = [
+        "## Local defects in equivalents of noise",
+        "",
+        "Effect in floor SD / noise equivalent; `region` is `lesion` or `vessel`.",
+        "",
+        f"| defect | {' | '.join(head)} |",
+        f"|{'---|' * (len(head) + 1)}",
+    ]
+    for told, name, level in DEFECTS:
+        case = cases.get(name)
+        run = next(run for run in runs if any(row.case == name for row in run.rows))
+        cells = []
+        for space, metric in columns:
+            space = space.replace("region", case.region)
+            curve = curve_of(run, name, space, metric)
+            effect = curve.effects[curve.levels.index(level)]
+            sigma = curve.equivalent(level)
+            bound = ">=" if sigma == max(curve.noise.levels) else ""
+            cells.append(f"{summary.effect(effect)} / {bound}{summary.number(sigma, 2)}")
+        lines.append(f"| {told} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def curve_of(run: Run, case: str, space: str, metric: str) -> Curve:
+    """The curve of a row, with that of noise."""
+
+    def made(name: str, noise: Curve | None) -> Curve:
+        row = next(
+            r
+            for r in run.rows
+            if (r.case, r.extractor, r.metric, r.source) == (name, space, metric, HELD_OUT)
+        )
+        # Two values of the row's mean and SD.
+        half = row.floor_sd / 2**0.5
+        return Curve(
+            tuple(row.levels),
+            tuple(row.values),
+            Floor((row.floor_mean - half, row.floor_mean + half)),
+            metrics.get(metric).higher_is_better,
+            noise=noise,
+        )
+
+    return made(case, made("gaussian-noise", None))
 
 
 def section(name: str, groups: list[tuple[Run, list[Row]]]) -> str:
@@ -65,8 +132,8 @@ def section(name: str, groups: list[tuple[Run, list[Row]]]) -> str:
     for text in sorted(reasons):
         metric, _, reason = text.partition(": ")
         grouped.setdefault(reason, []).append(metric)
-    for reason, metrics in grouped.items():
-        lines += [f"Known blind spot ({', '.join(metrics)}): {reason}.", ""]
+    for reason, blind in grouped.items():
+        lines += [f"Known blind spot ({', '.join(blind)}): {reason}.", ""]
     return "\n".join(lines)
 
 

@@ -48,7 +48,7 @@ def _disguised(disguise: str) -> Case:
         quick=_QUICK_SHARES,
         expect=COPIES,
         blind=(_DISGUISED,),
-        summary=f"images are replaced by training images behind {_DISGUISES[disguise]}",
+        summary=f"images are replaced by training images, disguised: {_DISGUISES[disguise]}",
         source="Deo et al. 2026 (arXiv 2602.13066), the paper's successor; shares are its own",
         evidence="C",
         held_out_only=True,
