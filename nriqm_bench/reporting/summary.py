@@ -119,15 +119,18 @@ def failures(run: Run) -> list[Row]:
     return [row for row in run.rows if row.verdict in ("fail", "error")]
 
 
-def blind_spots(run: Run) -> list[tuple[str, list[str]]]:
-    """Each reason of a known blind spot, with the cases and metrics that it explains."""
+def blind_spots(run: Run, names: bool = True) -> list[tuple[str, list[str]]]:
+    """Each reason of a known blind spot, with the cases that it explains.
+
+    Of each case the metrics, by name or (`names` False) how many.
+    """
     found: dict[str, dict[str, list[str]]] = {}
     for row in run.rows:
         if row.verdict == "blind (known)":
             case = row.case if row.source == "held-out" else f"{row.case} on {row.source}"
             found.setdefault(row.reason, {}).setdefault(case, []).append(metric_name(row, run))
     return [
-        (reason, [f"{case} ({_listed(metrics)})" for case, metrics in cases.items()])
+        (reason, [f"{c} ({_listed(m) if names else len(m)})" for c, m in cases.items()])
         for reason, cases in found.items()
     ]
 

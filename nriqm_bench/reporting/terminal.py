@@ -50,7 +50,7 @@ def render(
     if verbosity > 0:
         page.curves()
     if verbosity >= 0:
-        page.blind_spots()
+        page.blind_spots(names=verbosity > 0)
         if run.rows:
             page.gap()
             page.wrapped(f"cases:     {summary.counts(run)}", indent=11)
@@ -178,11 +178,11 @@ class _Page:
         for line in summary.EXPLAINED:
             self.wrapped(line)
 
-    def blind_spots(self) -> None:
-        known = summary.blind_spots(self.run)
+    def blind_spots(self, names: bool) -> None:
+        known = summary.blind_spots(self.run, names)
         if not known:
             return
-        self.heading("Known blind spots")
+        self.heading("Known blind spots" if names else "Known blind spots (how many metrics)")
         for reason, where in known:
             self.wrapped(f"{', '.join(where)}:", indent=4)
             self.wrapped(reason, indent=4, first=4)
