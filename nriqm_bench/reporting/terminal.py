@@ -9,7 +9,9 @@ from nriqm_bench.reporting import summary
 from nriqm_bench.reporting.schema import Row, Run
 
 # Characters of a cell of the matrix: an effect and its verdict.
-_COLUMN = 7
+_COLUMN = 8
+# Characters of the name of a case beside it, on a page of 80.
+_LABEL = 26
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS = "_.-=+*#@"
@@ -127,7 +129,7 @@ class _Page:
         if not any(c is not None and c.verdict != "unspecified" for r in matrix.cells for c in r):
             return
         self.heading(matrix.title)
-        label = min(max(map(len, ["case", *matrix.labels])), self.width // 2)
+        label = min(max(map(len, ["case", *matrix.labels])), max(_LABEL, self.width - 80 + _LABEL))
         room = max(1, (self.width - label) // (_COLUMN + 1))
         for start in range(0, len(matrix.metrics), room):
             chosen = range(start, min(start + room, len(matrix.metrics)))
@@ -238,7 +240,9 @@ def _cell(row: Row | None) -> str:
 
 def _broken(name: str) -> list[str]:
     """A metric's name in lines that a column of the matrix holds."""
-    return textwrap.wrap(name.replace("-", "- "), _COLUMN, break_long_words=True)
+    wrapped = textwrap.wrap(name.replace("-", "- "), _COLUMN, break_long_words=False)
+    lines = [line.replace("- ", "-") for line in wrapped]
+    return [line if len(line) <= _COLUMN else f"{line[: _COLUMN - 1]}." for line in lines]
 
 
 def _cut(text: str, width: int) -> str:
