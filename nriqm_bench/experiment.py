@@ -68,6 +68,7 @@ class Lab(Imagery):
         self._samples: dict[tuple[str, str], Sample] = {}
         self._scores: dict[tuple[str, str, str, float], dict[str, float]] = {}
         self._floors: dict[str, dict[str, Floor]] = {}
+        self.notes: list[str] = []
 
     @classmethod
     def open(cls, settings: Settings, progress: Progress | None = None) -> Lab:
@@ -121,7 +122,16 @@ class Lab(Imagery):
             if not matched:
                 raise UnknownName(unknown("metric", pattern, known))
             chosen += matched
-        return tuple(n for n in dict.fromkeys(chosen) if metrics.get(n).needs != "images")
+        found = {name: metrics.get(name) for name in chosen}
+        # The parts of a split are of about n images: subjects are never cut.
+        room = self.settings.n / 1.2
+        few = {n: m.min_samples for n, m in found.items() if m.min_samples > room}
+        self.notes += [
+            f"{name} was left out: it needs {least} images in every split, and n is "
+            f"{self.settings.n}"
+            for name, least in few.items()
+        ]
+        return tuple(n for n, m in found.items() if m.needs != "images" and n not in few)
 
     def metrics_in(self, extractor: str) -> tuple[str, ...]:
         """The metrics judged in one feature space: all that can read it, where it was asked for.
@@ -285,7 +295,7 @@ class Lab(Imagery):
             | {"noise_levels": list(self.levels(cases.GAUSSIAN_NOISE)), "floor_splits": SPLITS},
             rows=sorted(rows, key=Row.sort_key),
             gates=sorted(gates, key=Gate.sort_key),
-            notes=[*told, *notes, *self.store.notes],
+            notes=[*self.notes, *told, *notes, *self.store.notes],
         )
 
     def _splits(self) -> Iterable[tuple[NDArray[np.intp], ...]]:

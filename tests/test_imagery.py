@@ -125,3 +125,12 @@ def test_a_space_that_was_asked_for_is_always_judged(lab):
     found = lab("pixels", "lesion")
     assert found.spaces(cases.BLUR) == ("pixels", "lesion")
     assert found.metrics_in("lesion") == ("fid", "ct")
+
+
+def test_metrics_that_need_more_images_are_left_out_and_it_is_said(lab):
+    found = lab("pixels", n=20, metric=["fid", "fid-infinity"])
+    assert found.metrics == ("fid",)
+    assert found.notes == [
+        "fid-infinity was left out: it needs 20 images in every split, and n is 20"
+    ]
+    assert lab("pixels", metric=["fid", "fid-infinity"]).notes == []

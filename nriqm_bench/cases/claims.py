@@ -53,8 +53,8 @@ FIDELITY_FALLS: dict[str, Expectation] = {
 BLURRED = FIDELITY_FALLS | {
     "vendi": unspecified("blur removes texture, which diversity may or may not count")
 }
-# Size and place differ between patients: a little larger, smaller or elsewhere is a tumour, or a
-# head, too, so only the strongest level is asked.
+# Size, place and number differ between patients: a tumour a little larger, a head elsewhere or a
+# branch fewer is as real, so only the strongest level is asked.
 ANOTHER_SHAPE = FIDELITY_FALLS | {"*": degrades(rank=-1.0)}
 # What describes a vessel is limited, so that the strongest throats may look alike.
 ANOTHER_WIDTH = FIDELITY_FALLS | {"*": degrades(rank=0.7)}

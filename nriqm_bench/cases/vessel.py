@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nriqm_bench.cases.case import Case
 from nriqm_bench.cases.claims import (
+    ANOTHER_SHAPE,
     ANOTHER_WIDTH,
     AVERAGED_AWAY,
     BRANCHES_NOT_FOUND,
@@ -56,6 +57,7 @@ MISSING_BRANCHES = _vessel(
     "a share of the branches is missing",
     *_SHARES,
     quick=(0.0, 0.2, 0.8),
+    expect=ANOTHER_SHAPE,
     blind=(AVERAGED_AWAY, BRANCHES_NOT_FOUND, *COARSE_COUNTS),
 )
 GAPS = _vessel(
