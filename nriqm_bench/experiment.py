@@ -109,8 +109,8 @@ class Lab(Imagery):
 
     @property
     def main(self) -> str:
-        """The feature space that gates judge in: the first."""
-        return self.extractors[0]
+        """The feature space that gates judge in: the first that was asked for by its own name."""
+        return next((e for e in self.settings.extractor if e != REMEDIES), self.extractors[0])
 
     @cached_property
     def metrics(self) -> tuple[str, ...]:
@@ -203,7 +203,7 @@ class Lab(Imagery):
                     self.sample("reference", extractor),
                     fake,
                     train=self.sample("train", extractor),
-                    rng=rng_for(self.settings.seed, "metric", *key),
+                    rng=self._rng("metric", extractor, case.name if level else "", source, level),
                 )
                 return {name: _finite(value) for name, value in values.items()}
 
@@ -230,7 +230,7 @@ class Lab(Imagery):
                         metrics.Sample(pool[real]),
                         metrics.Sample(pool[fake]),
                         train=metrics.Sample(pool[train]),
-                        rng=rng_for(self.settings.seed, "floor", extractor, i),
+                        rng=self._rng("floor", extractor, i),
                     )
                     for name, value in found.items():
                         values[name].append(_finite(value))
@@ -335,6 +335,11 @@ class Lab(Imagery):
 
         found = self.store.value({**recipe, "metrics": own}, lambda: alone(own)) if own else {}
         return {**found, **(alone(others) if others else {})}
+
+    def _rng(self, what: str, extractor: str, *axes: object) -> np.random.Generator:
+        """Random numbers by what they are for; spaces and generators by content, not by name."""
+        names = [self.identity(a) if a in self.generators else a for a in axes]
+        return rng_for(self.settings.seed, what, self.extractor(extractor).key(), *names)
 
     def _show(self, items: Iterable[Any], description: str) -> Iterable[Any]:
         return items if self.progress is None else self.progress(items, description, SPLITS)

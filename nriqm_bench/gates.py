@@ -47,6 +47,14 @@ def available(lab: Lab) -> tuple[str, ...]:
     return tuple(spec.name for spec in SPECS if spec.metric in lab.metrics_in(_space(lab, spec)))
 
 
+def unreadable(lab: Lab, generator: str, name: str) -> str:
+    """Why a gate has nothing to look at: what the images lack for its space; empty if nothing."""
+    spec = next(spec for spec in SPECS if spec.name == name)
+    space = _space(lab, spec)
+    lacking = lab.unreadable(generator, space)
+    return lacking and f"{generator} images have no {lacking}, which {space} needs"
+
+
 def judge(lab: Lab, generator: str, name: str) -> Gate:
     """The outcome of one gate for one generator.
 
@@ -147,8 +155,10 @@ def _family(lab: Lab, generator: str) -> dict[str, float]:
 
 def _trial(lab: Lab, spec: GateSpec, space: str) -> tuple[bool, str]:
     """Whether the gate's metric passed its own sensitivity case on held-out images."""
-    curve = lab.curve(spec.trial, HELD_OUT, space, spec.metric)
-    verdict = curve.meets(spec.trial.expectation(spec.metric, extractor=space))
+    expectation = spec.trial.expectation(spec.metric, extractor=space)
+    if not expectation.specified:
+        return False, f"does not decide: nothing is asked of {spec.metric} in {space}"
+    verdict = lab.curve(spec.trial, HELD_OUT, space, spec.metric).meets(expectation)
     return bool(verdict), f"does not decide: {verdict}"
 
 

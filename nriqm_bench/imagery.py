@@ -132,6 +132,10 @@ class Imagery:
             made["train"] = self.recipe("train")
         return made
 
+    def identity(self, source: str) -> str:
+        """What a source is by content: a part by its name, a generator by its key."""
+        return source if source in PARTS else self.generators[source].key()
+
     def perturbed(self, source: str, case: Case, level: float) -> ImageSet:
         """The images of `source` damaged as `case` says.
 
@@ -144,7 +148,7 @@ class Imagery:
             context = dict(case.options)
             if "train" in perturbation.needs:
                 context["train"] = self.images("train")
-            rng = rng_for(self.settings.seed, "perturbation", _draw(case), source)
+            rng = rng_for(self.settings.seed, "perturbation", _draw(case), self.identity(source))
             found = perturbation(self.images(source), level, rng, **context)
             while len(self._perturbed) >= KEPT:
                 del self._perturbed[next(iter(self._perturbed))]
@@ -182,14 +186,21 @@ class Imagery:
         if case.region and case.region != self.dataset.region:
             return f"{case.region}s"
         needs = perturbations.get(case.perturbation).needs & {"masks", "sites"}
-        lacking = self._lacking(source) if needs else []
-        if extractor:
-            found = self._opened(extractor)
-            if "masks" in getattr(found, "needs", ()) and "masks" in self._lacking(source):
-                lacking, needs = ["masks"], needs | {"masks"}
-            elif hasattr(found, "fit") and "masks" in self._lacking("train"):
-                return "masks of training images"
-        return " and ".join(name for name in lacking if name in needs)
+        lacking = [name for name in (self._lacking(source) if needs else ()) if name in needs]
+        return " and ".join(lacking) or (self.unreadable(source, extractor) if extractor else "")
+
+    def unreadable(self, source: str, extractor: str) -> str:
+        """What the images of `source`, or real ones, lack for a feature space; empty if nothing."""
+        found = self._opened(extractor)
+        if "masks" in getattr(found, "needs", ()):
+            if "masks" in self._lacking(source):
+                return "masks"
+            # Where real images have none there is nothing to compare with.
+            if any("masks" in self._lacking(part) for part in PARTS):
+                return "real images with masks"
+        if "masks" in getattr(found, "fit_needs", ()) and "masks" in self._lacking("train"):
+            return "masks of training images"
+        return ""
 
     def subjects(self, part: str) -> list[str]:
         """The subject of each image of a part of the dataset; images without one stand alone."""

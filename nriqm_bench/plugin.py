@@ -132,6 +132,8 @@ def gate(request: pytest.FixtureRequest, nriqm_lab: Lab, nriqm_gate_point: tuple
     """The outcome of one release gate; one whose metric is not trusted is skipped."""
     from nriqm_bench import gates
 
+    if reason := gates.unreadable(nriqm_lab, *nriqm_gate_point):
+        pytest.skip(reason)
     found = gates.judge(nriqm_lab, *nriqm_gate_point)
     request.node.user_properties += [
         ("nriqm_verdict", found.verdict),

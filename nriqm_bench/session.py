@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -74,10 +75,8 @@ class Session:
     def pytest_collection(self, session: pytest.Session) -> None:
         """Open what the command line names before anything is collected: errors exit with 4."""
         if self.asked():
-            try:
+            with _usage():
                 _ = self.lab.size
-            except (SettingsError, KeyError, ValueError, OSError, ImportError) as error:
-                raise pytest.UsageError(_sentence(error)) from error
 
     def pytest_report_header(self) -> list[str]:
         """What is on trial, when the command line or the environment says so."""
@@ -97,12 +96,9 @@ class Session:
     def points(self, names: Sequence[str]) -> list[Any]:
         """The parameters of some cases: every source, extractor and metric they speak of."""
         from nriqm_bench import cases
-        from nriqm_bench.registry import UnknownName
 
-        try:
+        with _usage():
             found, lab = [cases.get(name) for name in names], self.lab
-        except UnknownName as error:
-            raise pytest.UsageError(str(error)) from error
         return [point for case in found for point in self._points_of(case, lab)]
 
     def _points_of(self, case: Case, lab: Lab) -> list[Any]:
@@ -125,7 +121,8 @@ class Session:
         """The parameters of the gates: every generator and every gate of this run."""
         from nriqm_bench import gates
 
-        lab = self.lab
+        with _usage():
+            lab = self.lab
         chosen = [name for name in gates.available(lab) if name in names]
         points = [
             pytest.param((generator, name), id=f"{generator}-{name}")
@@ -209,6 +206,15 @@ def dest(option: Option) -> str:
     return f"nriqm_{option.name}"
 
 
+@contextmanager
+def _usage() -> Iterator[None]:
+    """What cannot be opened as the settings say is a usage error, in one sentence."""
+    try:
+        yield
+    except (SettingsError, KeyError, ValueError, OSError, ImportError) as error:
+        raise pytest.UsageError(str(error) or type(error).__name__) from error
+
+
 def _skipped(reason: str, name: str = "none") -> Any:
     """The one parameter of a test that has nothing to try, and why."""
     return pytest.param(None, id=name, marks=pytest.mark.skip(reason=reason))
@@ -217,10 +223,6 @@ def _skipped(reason: str, name: str = "none") -> Any:
 def _terminal() -> TextIO:
     """A copy of the standard error stream, which pytest's capture does not reach."""
     return open(os.dup(2), "w", encoding="utf-8")
-
-
-def _sentence(error: BaseException) -> str:
-    return str(error) or type(error).__name__
 
 
 def _unicode(stream: Any) -> bool:

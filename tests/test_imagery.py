@@ -102,6 +102,7 @@ def test_what_is_missing_is_told(lab):
     assert found.missing(noise, HELD_OUT, "lesion-found") == "masks of training images"
     assert found.missing(cases.get("stenosis"), HELD_OUT) == "vessels"
     assert found.missing(cases.get("mode-drop"), HELD_OUT) == "sites"
+    assert found.unreadable(HELD_OUT, "pixels") == ""
 
 
 def test_nothing_is_missing_where_there_are_masks(lab):

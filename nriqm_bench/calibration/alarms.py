@@ -11,31 +11,35 @@ from threadpoolctl import threadpool_limits
 
 from nriqm_bench import cases, metrics
 from nriqm_bench.calibration.draws import draw
-from nriqm_bench.cases import Case
+from nriqm_bench.cases import HELD_OUT, Case
 from nriqm_bench.evidence import Curve, Expectation, Floor
 from nriqm_bench.experiment import SPLITS, Lab
 from nriqm_bench.imagery import PARTS
 from nriqm_bench.provenance import rng_for
 
 # A floor costs a hundred evaluations; so many seeds share one.
-SEEDS_A_FLOOR = 8
+SEEDS_A_FLOOR = 20
 
 Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
 
 
 @dataclass(frozen=True)
 class Alarms:
-    """How often the cases that ask one thing of one metric called a change."""
+    """How often cases of so many levels that ask one thing of a metric called a change.
+
+    Each seed counts once: cases that ask the same over as many levels see the same values.
+    """
 
     extractor: str
     metric: str
     expectation: str
+    levels: int
     trials: int
     calls: int
 
     @property
     def rate(self) -> float:
-        """The share of trials in which a change was called."""
+        """The share of seeds in which a change was called."""
         return self.calls / self.trials
 
 
@@ -62,24 +66,25 @@ def false_alarms(
     Returns
     -------
     list of Alarms
-        By extractor, metric and expectation.
+        By extractor, metric, expectation and number of levels; cases and feature spaces for which
+        the images lack something are left out.
 
     Raises
     ------
     ValueError
         When the pool is too small.
     """
-    chosen = [
-        case
-        for name in cases.names()
-        if (case := cases.get(name)).region in ("", lab.dataset.region) and not case.control_of
-    ]
+    every = [cases.get(name) for name in cases.names()]
+    chosen = [c for c in every if not c.control_of and not lab.missing(c, HELD_OUT)]
     steps = max(len(case.levels) for case in chosen)
     subjects = [s for part in PARTS for s in lab.subjects(part)]
-    counts: dict[tuple[str, str, str], list[int]] = {}
+    counts: dict[tuple[str, str, str, int], list[int]] = {}
     for extractor in lab.extractors:
-        pool = np.concatenate([lab.features(part, extractor) for part in PARTS])
         names = lab.metrics_in(extractor)
+        asked = _asked([c for c in chosen if extractor in lab.spaces(c)], names, extractor)
+        if not asked or any(lab.unreadable(part, extractor) for part in PARTS):
+            continue
+        pool = np.concatenate([lab.features(part, extractor) for part in PARTS])
         floors: dict[str, Floor] = {}
         numbers: Iterable[int] = range(seeds)
         if progress is not None:
@@ -91,18 +96,26 @@ def false_alarms(
                 if seed % SEEDS_A_FLOOR == 0:
                     floors = _floors(names, pool, subjects, sets[:3], seed)
                 values = _values(names, pool, sets, seed)
-            for case in chosen:
-                if extractor not in lab.spaces(case):
-                    continue
-                for metric in names:
-                    expectation = case.expectation(metric, extractor=extractor)
-                    if expectation.specified:
-                        key = (extractor, metric, str(expectation))
-                        called = _calls(case, expectation, metric, values[metric], floors[metric])
-                        found = counts.setdefault(key, [0, 0])
-                        found[0] += 1
-                        found[1] += called
+            for key, (case, expectation) in asked.items():
+                metric = key[0]
+                found = counts.setdefault((extractor, *key), [0, 0])
+                found[0] += 1
+                found[1] += _calls(case, expectation, metric, values[metric], floors[metric])
     return [Alarms(*key, trials, calls) for key, (trials, calls) in sorted(counts.items())]
+
+
+def _asked(
+    chosen: Sequence[Case], names: Sequence[str], extractor: str
+) -> dict[tuple[str, str, int], tuple[Case, Expectation]]:
+    """What is asked of each metric, over how many levels: one case for each."""
+    found: dict[tuple[str, str, int], tuple[Case, Expectation]] = {}
+    for case in chosen:
+        for metric in names:
+            expectation = case.expectation(metric, extractor=extractor)
+            if expectation.specified:
+                key = (metric, f"{expectation}", len(case.levels))
+                found.setdefault(key, (case, expectation))
+    return found
 
 
 def _calls(
@@ -139,23 +152,18 @@ def _floors(
     """The floor as a run would find it, from three sets of images alone."""
     rows = np.concatenate(sets)
     own = [subjects[i] for i in rows]
-    n = min(len(s) for s in sets)
+    # The last subject of a set may be cut, which can cost a set of the split a few images.
+    n = min(map(len, sets)) - int(np.unique(own, return_counts=True)[1].max()) + 1
     values: dict[str, list[float]] = {name: [] for name in names}
     for split in range(SPLITS):
         rng = rng_for(seed, "floor", split)
-        # The last subject of a set may be cut, which can cost a set of the split a few images.
-        real, fake, train = draw(own, n - _largest(own), 3, rng, "the pool of a floor")
+        real, fake, train = (rows[s] for s in draw(own, n, 3, rng, "the pool of a floor"))
         for name, value in metrics.evaluate(
             names,
-            metrics.Sample(pool[rows[real]]),
-            metrics.Sample(pool[rows[fake]]),
-            train=metrics.Sample(pool[rows[train]]),
+            metrics.Sample(pool[real]),
+            metrics.Sample(pool[fake]),
+            train=metrics.Sample(pool[train]),
             rng=rng,
         ).items():
             values[name].append(value)
     return {name: Floor(tuple(found)) for name, found in values.items()}
-
-
-def _largest(subjects: Sequence[str]) -> int:
-    """Images of the subject with the most, less one: what cutting it can cost."""
-    return int(np.unique(np.asarray(subjects), return_counts=True)[1].max()) - 1

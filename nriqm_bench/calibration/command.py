@@ -48,7 +48,7 @@ def run_power(asked: argparse.Namespace) -> list[str]:
 
     case = cases.get(asked.case)
     sizes = tuple(sorted(set(asked.n)))
-    # Twice the largest size, so that the draws differ.
+    # Larger than the largest size, so that the draws differ.
     lab = Lab.open(_settings(asked, 2 * sizes[-1]), progress)
     unit = perturbations.get(case.perturbation).unit
     found = power(lab, case, asked.level, sizes, asked.draws, progress)
@@ -78,9 +78,18 @@ def run_false_alarms(asked: argparse.Namespace) -> list[str]:
         for row in found:
             if row.extractor == space:
                 told = f"{row.calls} of {row.trials}"
-                lines.append(f"  {row.metric:19} {row.expectation:24} {told:>16} {row.rate:8.2%}")
+                what = f"{row.expectation}, {row.levels} levels"
+                lines.append(f"  {row.metric:18} {what:36} {told:>11} {row.rate:7.1%}")
+    if not found:
+        return [*lines, "no case asks anything of these metrics"]
     trials, calls = sum(r.trials for r in found), sum(r.calls for r in found)
-    lines += ["", f"all cases: a change was called in {calls} of {trials}, {calls / trials:.2%}"]
+    worst = max(found, key=lambda r: r.rate)
+    lines += [
+        "",
+        f"all: a change was called in {calls} of {trials}, {calls / trials:.2%}; most often "
+        f"{worst.rate:.1%}",
+        f"  ({worst.metric} in {worst.extractor}: {worst.expectation})",
+    ]
     return lines
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from nriqm_bench import metrics
+from nriqm_bench import metrics, perturbations
 from nriqm_bench.calibration.draws import draw
 from nriqm_bench.cases import HELD_OUT, Case
 from nriqm_bench.experiment import Lab
+from nriqm_bench.imagery import PARTS
 from nriqm_bench.provenance import rng_for
 
 # What counts as seen, in floor SD, and in how many of the draws it must be seen.
@@ -64,12 +66,13 @@ def power(
 
     At each size, `draws` times: reference images are drawn by subject from the train and reference
     parts of `lab`, images on trial from the held-out part, and the metric is taken with the latter
-    as they are and damaged. The floor's SD is that of the undamaged values.
+    as they are and damaged. The floor's SD is that of as many draws of two sets from all three
+    parts, which share no subject.
 
     Parameters
     ----------
     lab
-        Its settings' `n` bounds the sizes; twice the largest keeps the draws apart.
+        Its settings' `n` bounds the sizes; twice the largest lets the draws differ.
     case, level
         The defect and its size, in the unit of the perturbation.
     sizes
@@ -80,44 +83,62 @@ def power(
     Raises
     ------
     ValueError
-        When a size is larger than the pool, or the images lack what the case needs.
+        When a size is larger than the pool, the images lack what the case needs, or the case
+        replaces images instead of damaging each.
     """
+    if perturbations.get(case.perturbation).kind == "population":
+        raise ValueError(
+            f"{case.name} replaces images of a set, must damage each image by itself: the share "
+            "of a sample of a damaged set is another one"
+        )
     if missing := lab.missing(case, HELD_OUT):
         raise ValueError(f"{lab.dataset.spec} has no {missing}, which {case.name} needs")
-    real_subjects = [s for part in ("train", "reference") for s in lab.subjects(part)]
-    own_subjects = lab.subjects(HELD_OUT)
+    subjects = {part: lab.subjects(part) for part in PARTS}
     found = []
     for extractor in lab.spaces(case):
         if lab.missing(case, HELD_OUT, extractor):
             continue
-        names = [n for n in lab.metrics_in(extractor) if not metrics.get(n).needs_train]
-        parts = [lab.features(part, extractor) for part in ("train", "reference")]
-        real = np.concatenate(parts)
-        clean = lab.features(HELD_OUT, extractor)
+        known = {name: metrics.get(name) for name in lab.metrics_in(extractor)}
+        names = [
+            name
+            for name, metric in known.items()
+            if not metric.needs_train and metric.min_samples <= min(sizes)
+        ]
+        parts = {part: lab.features(part, extractor) for part in PARTS}
         damaged = lab.features(HELD_OUT, extractor, case, level)
+        real = np.concatenate([parts["train"], parts["reference"]])
+        own = subjects["train"] + subjects["reference"]
+        pool, owners = np.concatenate([real, parts[HELD_OUT]]), own + subjects[HELD_OUT]
         effects: dict[str, list[Any]] = {name: [] for name in names}
         steps: Iterable[int] = sizes
         if progress is not None:
             steps = progress(sizes, f"power, {extractor}", len(sizes))
         for n in steps:
-            before: dict[str, list[float]] = {name: [] for name in names}
-            after: dict[str, list[float]] = {name: [] for name in names}
+            values: dict[str, list[tuple[float, ...]]] = {name: [] for name in names}
             for i in range(draws):
                 rng = rng_for(lab.settings.seed, "power", n, i)
-                (reference,) = draw(real_subjects, n, 1, rng, "train and reference")
-                (own,) = draw(own_subjects, n, 1, rng, "the held-out part")
-                sample = metrics.Sample(real[reference])
-                for features, values in ((clean, before), (damaged, after)):
-                    fake = metrics.Sample(features[own])
-                    with threadpool_limits(1):
-                        scored = metrics.evaluate(names, sample, fake, rng=rng)
-                    for name, value in scored.items():
-                        values[name].append(value)
+                (reference,) = draw(own, n, 1, rng, "train and reference")
+                (fake,) = draw(subjects[HELD_OUT], n, 1, rng, "the held-out part")
+                apart = draw(owners, n, 2, rng, lab.dataset.spec)
+                pairs = (
+                    (pool[apart[0]], pool[apart[1]]),
+                    (real[reference], parts[HELD_OUT][fake]),
+                    (real[reference], damaged[fake]),
+                )
+                with threadpool_limits(1):
+                    scored = [
+                        metrics.evaluate(
+                            names, metrics.Sample(a), metrics.Sample(b), rng=copy.deepcopy(rng)
+                        )
+                        for a, b in pairs
+                    ]
+                for name in names:
+                    values[name].append(tuple(each[name] for each in scored))
             for name in names:
-                worse = np.subtract(after[name], before[name])
-                sign = -1 if metrics.get(name).higher_is_better else 1
-                sd = max(float(np.std(before[name], ddof=1)), 1e-12)
-                effects[name].append(sign * worse / sd)
+                floor, before, after = np.array(values[name]).T
+                sign = -1 if known[name].higher_is_better else 1
+                sd = max(float(np.std(floor, ddof=1)), 1e-12)
+                effects[name].append(sign * (after - before) / sd)
         found += [
             Power(
                 extractor,

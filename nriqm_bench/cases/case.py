@@ -72,7 +72,7 @@ class Case:
     region
         What the images must show: ``"lesion"``, ``"vessel"`` or empty for anything.
     control_of
-        The name of the local case with which this one is compared, level by level.
+        The name of the local case with which this one is compared.
     """
 
     name: str

@@ -61,7 +61,7 @@ def degrades(effect: float = 3.0, rank: float = 0.9, strictly: bool = False) -> 
         return found
 
     return Expectation(
-        f"degrades by {effect:g} SD{', strictly' if strictly else ''}",
+        f"degrades by {effect:g} SD{_how(rank, strictly)}",
         judge,
         worsens=True,
         moves=True,
@@ -192,6 +192,15 @@ def unspecified(reason: str) -> Expectation:
         return Verdict(True, f"{curve.subject} moved by {curve.effect:+.1f} floor SD: {reason}")
 
     return Expectation("unspecified", judge, reason=reason, specified=False)
+
+
+def _how(rank: float, strictly: bool) -> str:
+    """What is unusual about the steadiness that is asked."""
+    if strictly:
+        return ", strictly"
+    if rank == 0.9:
+        return ""
+    return f", rank {rank:g}" if rank > -1 else " at last"
 
 
 def _moved(

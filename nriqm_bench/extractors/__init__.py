@@ -21,7 +21,7 @@ class Extractor(Protocol):
     An extractor whose `needs` holds ``"masks"`` is called as ``extractor(images, masks=masks)``.
     One that learns from training images has ``fit(key, train) -> Extractor``: `key` identifies the
     training images, ``train()`` gives them as an ImageSet, and what is returned learns at its
-    first call.
+    first call. Where it needs masks of them, its `fit_needs` holds ``"masks"``.
     """
 
     name: str

@@ -42,6 +42,8 @@ class Found:
         Of `Segmenter`.
     """
 
+    fit_needs = frozenset({"masks"})
+
     def __init__(self, describe: Describer, device: str = "cpu", **options: Any) -> None:
         self.describe = describe
         self.name = f"{describe.name}-found"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,8 +64,8 @@ def matched_control(
         )
     # Apart, so that the noise does not depend on how much the local damage draws, and the damage is
     # the one that the same state of `rng` gives alone.
+    damaged = local(images, level, copy.deepcopy(rng), **(options or {}))
     (field,) = rng.spawn(1)
-    damaged = local(images, level, rng, **(options or {}))
     out = images.images.copy()
     for image, changed in zip(out, damaged.images, strict=True):
         noise = field.standard_normal(image.shape, dtype=np.float32)

@@ -18,7 +18,7 @@ MARKS = {
     "saturated": "s",
     "skipped": "-",
 }
-MARK_LEGEND = "+ pass  F fail  b blind (known)  . unspecified  s saturated  E error"
+MARK_LEGEND = "+ pass  F fail  b blind (known)  . unspecified  s saturated  - skipped  E error"
 
 EXPLAINED = (
     "effect: change from first to last level in SD of the metric on fresh real images; + is worse",
@@ -84,7 +84,7 @@ def spaces(run: Run) -> list[str]:
     """The feature spaces of the rows, the main one first."""
     asked = [str(e) for e in run.settings.get("extractor", ())]
     found = dict.fromkeys(row.extractor for row in run.rows)
-    return sorted(found, key=lambda e: (e not in asked, e))
+    return sorted(found, key=lambda e: (asked.index(e) if e in asked else len(asked), e))
 
 
 def metric_name(row: Row, run: Run) -> str:

@@ -105,3 +105,18 @@ def test_levels_and_names_are_those_of_the_local_damage(images):
             controlled(images, 0.5, of=of)
     with pytest.raises(ValueError, match="matched-control needs masks"):
         controlled(images.replace(masks=None), 0.5)
+
+
+def test_energy_is_that_of_damage_that_draws_for_each_image():
+    """Which of the bars is interrupted is drawn, and must be drawn alike."""
+    masks = np.zeros((4, 64, 64), np.uint8)
+    for row in range(8, 60, 10):
+        masks[:, row : row + 3, 6:58] = 1
+    rng = np.random.default_rng(0)
+    widths = rng.uniform(0.3, 0.8, (4, 1, 64, 1))
+    pictures = 0.1 + masks[:, None] * widths + 0.01 * rng.standard_normal((4, 1, 64, 64))
+    bars = ImageSet(pictures.clip(0, 1).astype(np.float32), masks)
+    local = perturbations.get("gaps")(bars, 0.4, np.random.default_rng(5))
+    found = energy(controlled(bars, 0.4, seed=5, of="gaps"), bars)
+    assert np.ptp(energy(local, bars)) > 0.1
+    assert found == pytest.approx(energy(local, bars), rel=0.01)
