@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nriqm_bench import Lab, Settings, cases, extractors
+from nriqm_bench import Lab, Settings, cases, extractors, gates
 from nriqm_bench.cases import HELD_OUT
 from nriqm_bench.imagery import KEPT
 
@@ -135,3 +135,39 @@ def test_metrics_that_need_more_images_are_left_out_and_it_is_said(lab):
         "fid-infinity was left out: it needs 20 images in every split, and n is 20"
     ]
     assert lab("pixels", metric=["fid", "fid-infinity"]).notes == []
+
+
+def test_a_generator_is_known_by_its_content_and_not_by_its_name(lab, tmp_path):
+    images = np.random.default_rng(3).random((N, 1, 24, 24), np.float32)
+    paths = [tmp_path / "one.npz", tmp_path / "other.npz"]
+    for path in paths:
+        np.savez(path, images=images)
+    found = lab("pixels", generator=list(map(str, paths)), metric=["fid", "sliced-wasserstein"])
+    one, other = found.sources[1:]
+    noise = cases.GAUSSIAN_NOISE
+    assert found.recipe(one, noise, 0.1) == found.recipe(other, noise, 0.1)
+    damaged = [found.perturbed(source, noise, 0.1).fingerprint() for source in (one, other)]
+    assert damaged[0] == damaged[1]
+    assert found.scores(noise, one, "pixels", 0.1) == found.scores(noise, other, "pixels", 0.1)
+
+
+def test_gates_decide_in_a_space_that_noise_moves(lab, tmp_path):
+    """Where nothing is asked of FID under noise, its equivalent of noise means nothing."""
+    path = tmp_path / "samples.npz"
+    masks = np.zeros((N, 24, 24), np.uint8)
+    masks[:, 8:16, 8:16] = 1
+    images = np.random.default_rng(3).random((N, 1, 24, 24), np.float32)
+    np.savez(path, images=images, masks=masks)
+    found = lab("lesion", generator=[str(path)])
+    gate = gates.judge(found, "samples", "fidelity")
+    assert gate.verdict == "untrusted"
+    assert "nothing is asked of fid in lesion" in gate.reason
+
+
+def test_a_gate_without_masks_to_look_at_says_so(lab, tmp_path):
+    path = tmp_path / "samples.npz"
+    np.savez(path, images=np.random.default_rng(3).random((N, 1, 24, 24), np.float32))
+    found = lab("lesion", generator=[str(path)])
+    told = gates.unreadable(found, "samples", "fidelity")
+    assert told == "samples images have no masks, which lesion needs"
+    assert gates.unreadable(found, "samples", "memorisation-pixels") == ""
