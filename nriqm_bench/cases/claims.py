@@ -126,8 +126,8 @@ NO_ANATOMY_IN_CLASSES = BlindSpot(
 FAINT = (NO_ANATOMY_IN_CLASSES, *COARSE_COUNTS)
 AVERAGED_AWAY = BlindSpot(
     "*",
-    "features of the whole image average the lesion away (Deo et al. 2025); what is seen at all "
-    "depends on n",
+    "features of the whole image average a local change away (Deo et al. 2025); what is seen "
+    "at all depends on n",
     spared=REGION_SPACES,
 )
 OUTWEIGHED = BlindSpot(
