@@ -203,7 +203,8 @@ class Lab(Imagery):
                     self.sample("reference", extractor),
                     fake,
                     train=self.sample("train", extractor),
-                    rng=self._rng("metric", extractor, case.name if level else "", source, level),
+                    # The same draws along every sweep, so that only the images differ.
+                    rng=self._rng("metric", extractor, source),
                 )
                 return {name: _finite(value) for name, value in values.items()}
 

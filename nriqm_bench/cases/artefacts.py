@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from nriqm_bench.cases.case import Case
-from nriqm_bench.cases.claims import ANOTHER_SHAPE, BLURRED, FAINT, FIDELITY_FALLS, OURS
+from nriqm_bench.cases.claims import (
+    ANOTHER_SHAPE,
+    BLURRED,
+    FAINT,
+    FIDELITY_FALLS,
+    OURS,
+    SEEN_THROUGH,
+)
 
 
 def _artefact(name: str, summary: str, *levels: float, **changes: object) -> Case:
@@ -33,7 +40,10 @@ BLUR = _artefact(
     held_out_only=False,
 )
 BIAS_FIELD = _artefact(
-    "bias-field", "a smooth field brightens and darkens every image", 0.2, 0.4, 0.6, 0.75, 0.9
+    "bias-field",
+    "a smooth field brightens and darkens every image",
+    *(0.2, 0.4, 0.6, 0.75, 0.9),
+    blind=(*FAINT, SEEN_THROUGH),
 )
 GIBBS = _artefact(
     "gibbs", "high spatial frequencies are cut off: ringing", 0.2, 0.35, 0.5, 0.65, 0.8
@@ -47,7 +57,12 @@ GHOSTING = _artefact(
 MOTION = _artefact(
     "motion", "the head moves between the segments of k-space", 0.5, 1.0, 2.0, 3.0, 4.0
 )
-GAMMA = _artefact("gamma", "grey values follow a power law", 0.2, 0.4, 0.6, 0.9, 1.2)
+GAMMA = _artefact(
+    "gamma",
+    "grey values follow a power law",
+    *(0.2, 0.4, 0.6, 0.9, 1.2),
+    blind=(*FAINT, SEEN_THROUGH),
+)
 ELASTIC = _artefact("elastic", "the anatomy is deformed smoothly", 1.0, 2.0, 3.0, 5.0, 8.0)
 TRANSLATION = _artefact(
     "translation", "every image is shifted", 2.0, 4.0, 8.0, 16.0, 24.0, expect=ANOTHER_SHAPE

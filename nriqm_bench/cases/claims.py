@@ -123,6 +123,12 @@ NO_ANATOMY_IN_CLASSES = BlindSpot(
     "inception-score",
     "ImageNet's classes name no anatomy (Barratt and Sharma 2018, arXiv 1801.01973)",
 )
+SEEN_THROUGH = BlindSpot(
+    "*",
+    "brightness and contrast differ between scanners as between photographs: network features "
+    "see through them, and so hardly see them",
+    spared=REGION_SPACES,
+)
 FAINT = (NO_ANATOMY_IN_CLASSES, *COARSE_COUNTS)
 AVERAGED_AWAY = BlindSpot(
     "*",
