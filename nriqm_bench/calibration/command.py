@@ -52,8 +52,10 @@ def run_power(asked: argparse.Namespace) -> list[str]:
     lab = Lab.open(_settings(asked, 2 * sizes[-1]), progress)
     unit = perturbations.get(case.perturbation).unit
     found = power(lab, case, asked.level, sizes, asked.draws, progress)
-    told = f"{case.name} {asked.level:g} {unit} on {lab.dataset.spec}"
-    lines = [f"{told}: median effect in floor SD, and the smallest n"]
+    lines = [
+        f"{case.name}, level {asked.level:g} ({unit}), on {lab.dataset.spec}",
+        "median effect in floor SD at each n, and the smallest n that sees it",
+    ]
     space = None
     for row in found:
         if row.extractor != space:
