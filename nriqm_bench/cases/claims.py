@@ -129,7 +129,12 @@ SEEN_THROUGH = BlindSpot(
     "see through them, and so hardly see them",
     spared=REGION_SPACES,
 )
-FAINT = (NO_ANATOMY_IN_CLASSES, *COARSE_COUNTS)
+EXTRAPOLATED = BlindSpot(
+    "fid-infinity",
+    "extrapolating to infinitely many images adds noise of its own, in which the order of faint "
+    "damage may get lost (Chong and Forsyth 2020, arXiv 1911.07023)",
+)
+FAINT = (NO_ANATOMY_IN_CLASSES, EXTRAPOLATED, *COARSE_COUNTS)
 AVERAGED_AWAY = BlindSpot(
     "*",
     "features of the whole image average a local change away (Deo et al. 2025); what is seen "
