@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -127,9 +126,7 @@ def power(
                 )
                 with threadpool_limits(1):
                     scored = [
-                        metrics.evaluate(
-                            names, metrics.Sample(a), metrics.Sample(b), rng=copy.deepcopy(rng)
-                        )
+                        metrics.evaluate(names, metrics.Sample(a), metrics.Sample(b), rng=rng)
                         for a, b in pairs
                     ]
                 for name in names:

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from nriqm_bench.datasets.phantom_arteries import Tree
-
-VESSEL, CENTRE_LINE = 1, 2
+from nriqm_bench.vessels import CENTRE_LINE, VESSEL
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]

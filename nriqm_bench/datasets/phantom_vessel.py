@@ -19,10 +19,11 @@ from scipy import ndimage
 
 from nriqm_bench.datasets.phantom_arteries import Tree, grow
 from nriqm_bench.datasets.phantom_atlas import atlas
-from nriqm_bench.datasets.phantom_coverage import CENTRE_LINE, VESSEL, render_tree
+from nriqm_bench.datasets.phantom_coverage import render_tree
 from nriqm_bench.datasets.phantom_fields import upsample
 from nriqm_bench.datasets.split import check_part
 from nriqm_bench.images import ImageSet
+from nriqm_bench.vessels import CENTRE_LINE, VESSEL
 
 # Part of every cache key: raise it when the same subject would look different.
 VERSION = 1

@@ -14,7 +14,7 @@ from scipy.sparse import csgraph, csr_array
 from scipy.spatial import cKDTree
 from skimage.morphology import skeletonize
 
-CENTRE_LINE = 2
+from nriqm_bench.vessels import CENTRE_LINE
 
 Float64 = NDArray[np.float64]
 Indices = NDArray[np.intp]

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from nriqm_bench.extractors.regions import (
-    box,
     head,
     images_and_masks,
     median_gradient,
@@ -17,6 +16,7 @@ from nriqm_bench.extractors.regions import (
     shell_medians,
     signed_distance,
 )
+from nriqm_bench.vessels import padded_box
 
 Float64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -150,7 +150,7 @@ def describe(image: NDArray[np.float32], inside: Bools) -> NDArray[np.float32]:
     place = places - centre
     spread = place.T @ place / len(place) + np.eye(axes) / 12
     parts = [_geometry(len(place), spread, centre, image)]
-    near = box(inside, int(_FAR) + 1)
+    near = padded_box(inside, int(_FAR) + 1)
     distance = signed_distance(inside[near])
     told = len(place) / (len(place) + _FEW)
     for channel in image:

@@ -1,4 +1,4 @@
-"""What extractors that look at a part of the image share: its box, distances, medians, the head."""
+"""What extractors that look at a part of the image share: distances, medians, the head."""
 
 from __future__ import annotations
 
@@ -43,16 +43,6 @@ def images_and_masks(
     if m.dtype.kind not in "biu":
         raise ValueError(f"masks had dtype {m.dtype}, must be integer labels")
     return x, m
-
-
-def box(inside: Bools, margin: int) -> tuple[slice, ...]:
-    """The smallest box around `inside` with up to `margin` pixels more on every side."""
-    found = []
-    for axis, size in enumerate(inside.shape):
-        others = tuple(a for a in range(inside.ndim) if a != axis)
-        at = np.flatnonzero(inside.any(axis=others))
-        found.append(slice(max(0, int(at[0]) - margin), min(size, int(at[-1]) + 1 + margin)))
-    return tuple(found)
 
 
 def signed_distance(inside: Bools) -> Float64:
