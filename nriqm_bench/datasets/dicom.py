@@ -84,6 +84,16 @@ def dicom(
     return slicing.load(inventory, name, slicing.slices, n, seed, part, size, progress)
 
 
+def read_series(
+    path: str | Path, *, size: int | None = None, progress: Progress | None = None
+) -> ImageSet:
+    """Slices of every series below a folder, all parts together, in the order of the folders.
+
+    Read as `dicom` does; the same errors, except those about parts.
+    """
+    return slicing.load_all(scan(path), DEFAULT, slicing.slices, size, progress)
+
+
 def scan(path: str | Path) -> Inventory:
     """The series below a folder, by one header each.
 
