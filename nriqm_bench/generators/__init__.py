@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 BUILTIN = (
     "python",
     "monai-bundle",
+    "diffusers",
     "samples",
     "torchscript",
     "checkpoint",

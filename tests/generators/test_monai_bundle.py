@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ import torch
 from monai.bundle import ConfigParser
 from monai.inferers import DiffusionInferer, LatentDiffusionInferer
 from monai.networks import nets, schedulers
-from safetensors.torch import save_file
 
 from nriqm_bench import load_generator
 from nriqm_bench.generators import GeneratorError
@@ -392,7 +390,10 @@ def test_one_condition_of_the_config(tmp_path):
         age=0.25,
         load_old=1,
         conditioning="$torch.tensor([[@age, 0.5]]).to(@device).unsqueeze(1)",
-        load_diffusion_func="$@diffusion_def.load_old_state_dict if bool(@load_old) else @diffusion_def.load_state_dict",
+        load_diffusion_func=(
+            "$@diffusion_def.load_old_state_dict if bool(@load_old) "
+            "else @diffusion_def.load_state_dict"
+        ),
         load_diffusion="$@load_diffusion_func(torch.load(@load_diffusion_path))",
         inferer="",
         sampler={"_target_": "scripts.sampler.Sampler", "_requires_": "@set_timesteps"},
