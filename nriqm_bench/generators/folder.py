@@ -47,7 +47,8 @@ class Folder:
         """
         path = _inside(self.text, self.root, name)
         if name not in self._hashes:
-            self._hashes[name] = Source(path).sha256()
+            with path.open("rb") as file:
+                self._hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
         return path
 
     def weights(self, name: str) -> Any:

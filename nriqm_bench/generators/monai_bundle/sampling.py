@@ -131,7 +131,7 @@ class Sampler:
         if self.labels:
             classes = torch.randint(self.labels, (len(z),)).to(self.device)
             network = partial(network, class_labels=classes)
-        if self.mask_labels:
+        if type(self.network).__name__ == "SPADEDiffusionModelUNet":
             network = partial(network, seg=seg)
         words: dict[str, Any] = {"verbose": False}
         if self.conditioning is not None:
