@@ -345,16 +345,12 @@ class _Maker:
         )
         if part is None:
             return
-        labels = plain_arguments(self.config, part).get("label_nc")
+        sampler.mask_labels = int(plain_arguments(self.config, part).get("label_nc") or 1)
         name = self.settings.get("masks", _MASKS)
-        if not self.bundle.has(name):
-            raise GeneratorError(
-                f"{self.text} paints label maps but has none, must have {name} beside its configs: "
-                f"integer labels 0 to {int(labels or 1) - 1} as 'masks' (m, *spatial)"
-            )
-        sampler.mask_labels = int(labels or 1)
-        sampler.masks = read_masks(self.bundle, name, sampler.mask_labels, dims)
-        self.notes.append(f"label maps were drawn from the {len(sampler.masks)} in {name}")
+        # Without any, whoever samples brings them: a run, those of its training images.
+        if "masks" in self.settings or self.bundle.has(name):
+            sampler.masks = read_masks(self.bundle, name, sampler.mask_labels, dims)
+            self.notes.append(f"label maps were drawn from the {len(sampler.masks)} in {name}")
 
     def _outputs(self, sampler: Sampler) -> tuple[float, float] | None:
         """The declared value range; channels that are masks."""

@@ -38,7 +38,8 @@ class Sampler:
     labels
         The number of classes, drawn uniformly.
     masks
-        Label maps ``(m, *spatial)``, drawn uniformly, for networks that paint masks.
+        Label maps ``(m, *spatial)``, drawn uniformly, for networks that paint masks; None when
+        every call brings its own.
     mask_labels
         The number of labels that such a network knows.
     mask_channels
@@ -75,12 +76,17 @@ class Sampler:
                     if getattr(part, name, False):
                         setattr(part, name, False)
 
-    def __call__(self, n: int, seed: int) -> Any:
-        """``n`` images of one seed, with masks where there are some."""
+    @property
+    def needs_masks(self) -> bool:
+        """Whether every call must be given label maps, the bundle having none."""
+        return bool(self.mask_labels) and self.masks is None
+
+    def __call__(self, n: int, seed: int, masks: NDArray[Any] | None = None) -> Any:
+        """``n`` images of one seed, with masks ``(n, *spatial)`` where there are some."""
         import torch
 
         with seeded(seed, self.device), torch.inference_mode():
-            masks, seg = self._masks(n, seed)
+            masks, seg = self._painted(n, seed, masks)
             images = self._images(n, seed, seg)
             if self.sigmoid:
                 images = torch.sigmoid(images)
@@ -88,16 +94,29 @@ class Sampler:
             return self._split(images)
         return images if masks is None else (images, masks)
 
-    def _masks(self, n: int, seed: int) -> tuple[NDArray[np.uint8] | None, Any]:
-        """Drawn label maps, and the same as one-hot channels for the network."""
+    def _painted(
+        self, n: int, seed: int, given: NDArray[Any] | None
+    ) -> tuple[NDArray[np.uint8] | None, Any]:
+        """Label maps, given or drawn, and the same as one-hot channels for the network."""
         import torch
 
-        if self.masks is None:
+        if not self.mask_labels:
             return None, None
-        chosen = self.masks[np.random.default_rng([seed, 1]).integers(len(self.masks), size=n)]
-        classes = torch.from_numpy(chosen.astype(np.int64)).to(self.device)
+        if self.masks is not None:
+            given = self.masks[np.random.default_rng([seed, 1]).integers(len(self.masks), size=n)]
+        if given is None:
+            raise GeneratorError(
+                f"{type(self.network).__name__} paints label maps and was given none; put them "
+                "into the bundle as masks.npz: integers 'masks' (m, *spatial)"
+            )
+        if given.min() < 0 or given.max() >= self.mask_labels:
+            raise GeneratorError(
+                f"masks hold the labels {given.min()} to {given.max()}, must be 0 to "
+                f"{self.mask_labels - 1}, those that the network knows"
+            )
+        classes = torch.from_numpy(given.astype(np.int64)).to(self.device)
         hot = torch.nn.functional.one_hot(classes, self.mask_labels)
-        return chosen, hot.movedim(-1, 1).float()
+        return given.astype(np.uint8), hot.movedim(-1, 1).float()
 
     def _latents(self, n: int, seed: int) -> Any:
         import torch
