@@ -92,6 +92,10 @@ class Lab(Imagery):
             generator.name = _unique(generator.name, {HELD_OUT, *(g.name for g in loaded)})
             loaded.append(generator)
         lab = cls(settings, loaded, progress=progress)
+        # Masks that are missing end the run at once, not each case for itself.
+        for generator in loaded:
+            if generator.needs_masks:
+                lab.conditions(generator.name)
         for spec in lab.extractors:
             known = extractors.names()
             if (name := spec.partition(":")[0]) not in known:

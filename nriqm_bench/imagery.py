@@ -85,6 +85,10 @@ class Imagery:
     def _common_size(self) -> int:
         sizes: dict[str, tuple[int, ...]] = {}
         for name, generator in self.generators.items():
+            if generator.needs_masks and generator.size is None:
+                raise SettingsError(
+                    f"{name} makes images from masks but does not say of which size; declare size"
+                )
             sizes[name] = generator.size or generator.sample(1, self.settings.seed).spatial
         if not sizes:
             return self.dataset.size() or DEFAULT_SIZE
@@ -104,9 +108,31 @@ class Imagery:
             if source in PARTS:
                 found = self.dataset.load(source, s.n, s.seed, self.size, progress=self.progress)
             else:
-                found = self.generators[source].sample(s.n, s.seed, progress=self.progress)
+                generator = self.generators[source]
+                masks = self.conditions(source) if generator.needs_masks else None
+                found = generator.sample(s.n, s.seed, progress=self.progress, masks=masks)
             self._images[source] = found
         return self._images[source]
+
+    def conditions(self, generator: str) -> NDArray[np.uint8]:
+        """The masks that a generator which needs some makes its images from: the training part's.
+
+        Raises
+        ------
+        SettingsError
+            When the training images have none.
+        """
+        train = self.images("train")
+        if train.masks is None:
+            raise SettingsError(
+                f"{generator} makes images from masks, but the training images of "
+                f"{self.settings.dataset} have none; choose a dataset with masks"
+            )
+        self.generators[generator].note(
+            "masks",
+            f"{generator}: its images were made from the masks of {len(train)} training images",
+        )
+        return train.masks
 
     def recipe(self, source: str, case: Case | None = None, level: float = 0.0) -> dict[str, Any]:
         """What the images are made of, as content: equal recipes give equal images."""
@@ -116,6 +142,8 @@ class Imagery:
             base |= {"dataset": self.dataset.key(), "part": source, "size": self.size}
         else:
             base |= {"generator": self.generators[source].key()}
+            if self.generators[source].needs_masks:
+                base["masks"] = self.recipe("train")
         if case is None or level == 0:
             return base
         perturbation = perturbations.get(case.perturbation)
