@@ -34,15 +34,15 @@ class Task:
         Generators of the gallery by name, and checkpoints by path.
     gates
         Patterns of gates.
-    shared
-        How many perfect generators are judged in turn, each with real parts of its own.
+    further
+        Whether it is one of the further seeds of the perfect generator alone.
     """
 
     settings: Settings
     rogues: tuple[str, ...]
     gates: tuple[str, ...]
     checkpoints: tuple[str, ...] = ()
-    shared: int = 0
+    further: bool = False
 
     def key(self) -> str:
         """By what decides the outcome."""
@@ -69,7 +69,8 @@ def planned(
     rogues, gates
         Patterns of names.
     seeds, perfect
-        How many seeds for the gallery, and for the perfect generator.
+        How many seeds for the gallery, and for the perfect generator on the first dataset: one
+        seed is one run, with real images and a generator of its own.
     checkpoints
         Judged on the first dataset at the first seed, one run a size.
 
@@ -87,6 +88,11 @@ def planned(
             for i in range(seeds)
             if names
         ]
+    judged = seeds if "perfect" in _names(first.dataset, rogues, alone=False) else 0
+    tasks += [
+        Task(replace(first, seed=first.seed + i), ("perfect",), tuple(gates), further=True)
+        for i in range(judged, perfect)
+    ]
     if not tasks and not checkpoints:
         raise ValueError(f"no generator of the gallery matches {' or '.join(rogues)}")
     tasks += [Task(first, (), tuple(gates), of_size) for of_size in _by_size(checkpoints, first)]

@@ -7,11 +7,16 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nriqm_bench.settings import OPTIONS, Settings
 
+if TYPE_CHECKING:
+    from nriqm_bench.demo.gallery import Exhibit
+
 DATASETS = ("phantom-tumour", "phantom-vessel")
+# The gates together let a perfect generator pass in so many runs: their false alarms are 5 %.
+ENOUGH = 0.95
 _SHARED = ("dataset", "extractor", "n", "seed", "device", "quick", "cache")
 
 
@@ -64,8 +69,9 @@ def run(asked: argparse.Namespace) -> tuple[list[str], bool]:
     from nriqm_bench.demo import table
     from nriqm_bench.demo.calibration import perform, planned
 
+    first, *_ = names = asked.dataset or DATASETS
     tasks = planned(
-        [_settings(asked, name) for name in asked.dataset or DATASETS],
+        [_settings(asked, name) for name in names],
         rogues=asked.rogue or ["*"],
         gates=asked.gates or ["*"],
         seeds=asked.seeds,
@@ -73,22 +79,23 @@ def run(asked: argparse.Namespace) -> tuple[list[str], bool]:
         checkpoints=_checkpoints(asked.checkpoints),
     )
     found = perform(tasks, asked.jobs, asked.keep, progress)
-    shown = [e for task in tasks if not task.shared for e in found[task]]
-    fresh = [e for task in tasks if task.shared for e in found[task]]
-    lines = table.render(shown, asked.verbose)
-    if fresh:
-        lines += ["", *table.counts(fresh)]
+    shown = [e for task in tasks if not task.further for e in found[task]]
+    further = [e for task in tasks if task.further for e in found[task]]
+    lines = table.render(shown, asked.verbose) if shown else []
+    fresh = [e for e in shown + further if e.name == "perfect" and e.dataset == first]
+    if asked.perfect:
+        lines += ["", *table.counts(fresh[: asked.perfect])]
     if asked.json is not None:
-        text = json.dumps(
-            {
-                "shown": [e.to_dict() for e in shown],
-                "perfect": [e.to_dict() for e in fresh],
-            },
-            indent=1,
-        )
-        asked.json.write_text(text + "\n", encoding="utf-8")
-    enough = sum(e.passed_all for e in fresh) >= 0.95 * len(fresh)
-    return lines, enough and all(e.as_expected is not False for e in shown)
+        outcomes = {"shown": _plain(shown), "further": _plain(further)}
+        asked.json.write_text(json.dumps(outcomes, indent=1) + "\n", encoding="utf-8")
+    return lines, right(shown, fresh if asked.perfect else ())
+
+
+def right(shown: Sequence[Exhibit], fresh: Sequence[Exhibit] = ()) -> bool:
+    """Whether every rogue was caught and the perfect generator let pass: in `ENOUGH` of seeds."""
+    perfect = fresh or [e for e in shown if e.name == "perfect"]
+    passed = sum(e.passed_all for e in perfect)
+    return passed >= ENOUGH * len(perfect) and all(e.caught is not False for e in shown)
 
 
 def progress(items: Iterable[Any], description: str, total: int) -> Iterable[Any]:
@@ -106,6 +113,10 @@ def _settings(asked: argparse.Namespace, dataset: str) -> Settings:
         # Gates judge in the first space asked for; remedies would be floors that no gate reads.
         given["extractor"] = ["efficientnet-lite0"]
     return Settings.load({**given, "dataset": dataset})
+
+
+def _plain(exhibits: Iterable[Exhibit]) -> list[dict[str, Any]]:
+    return [exhibit.to_dict() for exhibit in exhibits]
 
 
 def _checkpoints(folder: Path | None) -> Sequence[str]:

@@ -26,7 +26,7 @@ class Exhibit:
     name, dataset, seed
         Who was judged in which run.
     gates
-        The outcomes, in the order of the gates.
+        The outcomes, in the order of the gates, without the pairs of memorisation gates.
     skipped
         Gates that had nothing to look at, and why.
     """
@@ -70,12 +70,12 @@ class Exhibit:
         return self.passed_all if self.name == "perfect" else self.caught
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types; without the pairs of memorisation gates."""
+        """Plain JSON types."""
         return {
             "name": self.name,
             "dataset": self.dataset,
             "seed": self.seed,
-            "gates": [replace(gate, pairs=[]).to_dict() for gate in self.gates],
+            "gates": [gate.to_dict() for gate in self.gates],
             "skipped": dict(self.skipped),
         }
 
@@ -130,7 +130,9 @@ def exhibits(
         steps = progress(steps, told, len(lab.generators))
     for generator in steps:
         skipped = {n: why for n in names if (why := gates.unreadable(lab, generator, n))}
-        outcomes = tuple(gates.judge(lab, generator, n) for n in names if n not in skipped)
+        outcomes = tuple(
+            replace(gates.judge(lab, generator, n), pairs=[]) for n in names if n not in skipped
+        )
         found.append(Exhibit(generator, lab.settings.dataset, lab.settings.seed, outcomes, skipped))
     return found
 

@@ -13,6 +13,10 @@ from nriqm_bench.demo.rogues import ROGUES
 WIDTH = 80
 _NAME = 18
 _NARROWEST, _WIDEST = 6, 9
+_LEGEND = (
+    "*  should catch it; one such gate is enough   -  nothing to look at",
+    "?  untrusted: its metric failed its own trial, so it does not decide",
+)
 _VERDICTS = {"pass": "pass", "fail": "FAIL", "untrusted": "?"}
 
 
@@ -31,10 +35,7 @@ def render(exhibits: Sequence[Exhibit], reasons: bool = False) -> list[str]:
     lines: list[str] = []
     for dataset in dict.fromkeys(e.dataset for e in exhibits):
         lines += ["", *_table([e for e in exhibits if e.dataset == dataset])]
-    lines += [
-        "",
-        "* should catch it   ? untrusted: its metric failed its own trial   - nothing to look at",
-    ]
+    lines += ["", *_LEGEND]
     known = [n for n in dict.fromkeys(e.name for e in exhibits) if n in ROGUES]
     for name in known:
         lines += _folded(f"{name:{_NAME}}{ROGUES[name].wrong}", _NAME)
@@ -79,13 +80,21 @@ def _table(exhibits: Sequence[Exhibit]) -> list[str]:
     told = f"seed {seeds[0]}" if len(seeds) == 1 else f"in how many of {len(seeds)} seeds it failed"
     lines = [f"{exhibits[0].dataset}, {told}"]
     for i, name in enumerate(names):
-        lines.append(_NAME * " " + f"{'|':{pitch}}" * i + name)
+        lines.append(_head(name, _NAME + pitch * i, pitch))
     lines.append(f"{'generator':{_NAME}}" + f"{'|':{pitch}}" * len(names))
     for row in rows:
         own = [e for e in exhibits if e.name == row]
         cells = [f"{_cell(own, name):{pitch}}" for name in names]
         lines.append(f"{row:{_NAME}}{''.join(cells)}")
     return [line.rstrip() for line in lines]
+
+
+def _head(name: str, place: int, pitch: int) -> str:
+    """The name of a column above its bar, or left of it where the line ends."""
+    bars = " " * _NAME + f"{'|':{pitch}}" * ((place - _NAME) // pitch)
+    if place + len(name) <= WIDTH:
+        return bars + name
+    return f"{bars[: place - len(name) - 1]}{name} |"
 
 
 def _cell(exhibits: Sequence[Exhibit], gate_name: str) -> str:
@@ -130,4 +139,4 @@ def _gate_names(exhibits: Iterable[Exhibit]) -> list[str]:
 
 
 def _folded(text: str, indent: int) -> list[str]:
-    return textwrap.wrap(text, WIDTH, subsequent_indent=" " * indent, drop_whitespace=True)
+    return textwrap.wrap(text, WIDTH, subsequent_indent=" " * indent, break_on_hyphens=False)
