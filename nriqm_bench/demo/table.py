@@ -94,7 +94,7 @@ def _head(name: str, place: int, pitch: int) -> str:
     bars = " " * _NAME + f"{'|':{pitch}}" * ((place - _NAME) // pitch)
     if place + len(name) <= WIDTH:
         return bars + name
-    return f"{bars[: place - len(name) - 1]}{name} |"
+    return f"{bars[: place - len(name) - 2]} {name} |"
 
 
 def _cell(exhibits: Sequence[Exhibit], gate_name: str) -> str:
