@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 # The order in which the built-in kinds are asked: the narrowest description first.
 BUILTIN = (
     "python",
+    "monai-bundle",
+    "diffusers",
     "exported",
     "onnx",
     "samples",
