@@ -60,7 +60,10 @@ def assemble(
     GeneratorError
         When network and weights do not fit, or the network is larger than its weights.
     """
-    drawn = outline(text, factory, config, _tensors(content), trusted=trusted)
+    if trusted:
+        drawn = build(text, factory, copy.deepcopy(dict(config)), trusted=True)
+    else:
+        drawn = outline(text, factory, config, _tensors(content))
     state, notes = choose(text, content, drawn.state_dict())
     _check_held(text, state)
     renamed = old and hasattr(drawn, "load_old_state_dict") and state.keys() != _keys(drawn)
@@ -81,15 +84,13 @@ def outline(
     factory: Callable[..., Any],
     config: Mapping[str, Any],
     tensors: int,
-    *,
-    trusted: bool = False,
 ) -> Any:
     """The network without memory, when it has about as many modules as the file has `tensors`."""
     import torch
 
     try:
         with torch.device("meta"), _bounded(_MODULES + _MODULES_PER_TENSOR * tensors):
-            return build(text, factory, copy.deepcopy(dict(config)), trusted=trusted)
+            return build(text, factory, copy.deepcopy(dict(config)), trusted=False)
     except GeneratorError as error:
         if isinstance(error.__cause__, _EndlessError):
             raise GeneratorError(

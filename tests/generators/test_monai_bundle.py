@@ -845,6 +845,8 @@ def test_what_sampling_does_not_need_is_never_touched(tmp_path, monkeypatch):
         initialize=[TOUCH],
         dataset={"_target_": "os.system", "command": "touch canary"},
         handlers=[{"_target_": "builtins.eval", "_requires_": TOUCH}],
+        validator={"_target_": "os.system", "_disabled_": TOUCH},
+        lr={"_target_": "CheckpointLoader", "load_path": TOUCH, "load_dict": {"x": TOUCH}},
         run=TOUCH,
         _meta_={"x": TOUCH},
     )
@@ -963,7 +965,7 @@ def test_any_allowed_network_that_maps_a_latent_of_the_metadata(tmp_path):
         net = torch.nn.ConvTranspose2d(**arguments)
     metadata = {
         "network_data_format": {
-            "inputs": {"z": {"num_channels": 8, "spatial_shape": [1, 1]}},
+            "inputs": {"z": {"type": "noise", "num_channels": 8, "spatial_shape": [1, 1]}},
             "outputs": {"pred": WIDE},
         }
     }
@@ -971,7 +973,7 @@ def test_any_allowed_network_that_maps_a_latent_of_the_metadata(tmp_path):
     path = write(tmp_path / "a", config, {"model.pt": net.state_dict()}, metadata=metadata)
     expected = directly(lambda z: net(z), (8, 1, 1))
     np.testing.assert_allclose(drawn(load_generator(path)).images, expected / 100 + 0.5, atol=1e-6)
-    metadata["network_data_format"]["inputs"] = {}
+    metadata["network_data_format"]["inputs"]["z"]["type"] = "image"
     ConfigParser.export_config_file(metadata, path / "configs" / "metadata.json")
     assert "does not say what it maps to images" in refusal(path)
 

@@ -124,6 +124,9 @@ class _Maker:
             if autoencoder is not None:
                 names.insert(1, type(autoencoder).__name__)
             summary = f"{' + '.join(names)}, {sampler.steps} steps"
+            if getattr(sampler.inferer, "autoencoder_latent_shape", None) is not None:
+                # The inferer crops latents before it decodes them.
+                size = None
         else:
             self._uniform(sampler, settings)
         self._masks(sampler, dims)
@@ -171,7 +174,7 @@ class _Maker:
         for loading in self.facts.loadings:
             if isinstance(loading, Loading) and loading.component == part:
                 return loading.stored, loading.old
-        if self.facts.refused is not None:
+        if self.facts.refused is not None and not self.trusted:
             raise self.facts.refused
         names: Sequence[str] = ("model",)
         if part == self.parts.autoencoder:

@@ -112,12 +112,18 @@ class Config:
         }
 
     def components(self) -> dict[str, Component]:
-        """Every enabled component at the top of the config, by key."""
+        """Every enabled component at the top of the config, by key.
+
+        One whose ``_disabled_`` is code is left out: whoever needs it asks for it by its key.
+        """
         found: dict[str, Component] = {}
         for key, raw in self.content.items():
             value = self._macro(key, raw) if isinstance(raw, str) and raw[:1] == "%" else raw
             if isinstance(value, dict) and isinstance(value.get("_target_"), str):
-                resolved = self._within(key, value)
+                try:
+                    resolved = self._within(key, value)
+                except GeneratorError:
+                    continue
                 if isinstance(resolved, Component):
                     found[key] = resolved
         return found

@@ -152,8 +152,12 @@ def find_facts(config: Config) -> Facts:
             facts.noise.append(value)
     for key, raw in config.nested():
         if str(raw["_target_"]).split(".")[-1] == "CheckpointLoader":
-            path = config.get(f"{key}::load_path")
-            into = config.get(f"{key}::load_dict")
+            try:
+                path = config.get(f"{key}::load_path")
+                into = config.get(f"{key}::load_dict")
+            except GeneratorError as error:
+                facts.refused = facts.refused or error
+                continue
             if isinstance(path, str) and isinstance(into, Mapping):
                 facts.loadings += [
                     Loading(part, Stored(path))
@@ -192,8 +196,8 @@ def is_plain(value: Any) -> bool:
 
 
 def _need_plain(config: Config) -> None:
-    """Whatever stands at the keys of networks and scheduler is needed, so it must be understood."""
-    for key in (*_NETWORK_KEYS, *_SCHEDULER_KEYS):
+    """Whatever stands at the keys of networks is needed, so it must be understood."""
+    for key in _NETWORK_KEYS:
         config.get(key)
 
 

@@ -11,6 +11,8 @@ from nriqm_bench.generators.errors import GeneratorError
 from nriqm_bench.generators.monai_bundle.config import Config
 from nriqm_bench.generators.monai_bundle.parts import Facts, Parts, plain_arguments
 
+# Types and formats of the metadata by which an input is noise, not an image.
+_LATENTS = {"latent", "noise"}
 _SIZE_KEYS = ("image_size", "image_shape", "spatial_size", "img_size", "image_dim")
 
 
@@ -53,12 +55,8 @@ class Shapes:
         return None, factor
 
     def _noise_channels(self, network: Any) -> int:
-        arguments = plain_arguments(self.config, self.parts.network)
-        taken, given = int(network.in_channels), int(network.out_channels)
-        if taken == given or arguments.get("variance_type"):
-            return taken
-        # Channels beyond those that it returns are a condition, joined to the noise.
-        return min(taken, given)
+        """Channels beyond those of the output are a condition; those of the output, a variance."""
+        return min(int(network.in_channels), int(network.out_channels))
 
     def find(
         self, network: Any, autoencoder: Any, dims: int
@@ -89,15 +87,16 @@ class Shapes:
         latent = getattr(network, "latent_shape", None)
         if latent is None:
             inputs = first_entry(self.metadata, "network_data_format", "inputs")
-            latent = _integers(inputs.get("spatial_shape"))
+            named = {str(inputs.get(name)).lower() for name in ("type", "format")}
+            latent = _integers(inputs.get("spatial_shape")) if named & _LATENTS else ()
             channels = inputs.get("num_channels")
             if latent and isinstance(channels, int) and channels > 0:
                 latent = (channels, *latent)
         if not latent:
             raise GeneratorError(
                 f"{self.text} has a network {name} but does not say what it maps to images; "
-                "declare num_channels and spatial_shape of its latent as network_data_format: "
-                "inputs in configs/metadata.json"
+                "declare its latent as network_data_format: inputs in configs/metadata.json, with "
+                "type noise, num_channels and spatial_shape"
             )
         return checked_shape(self.text, tuple(int(s) for s in latent)), None
 
