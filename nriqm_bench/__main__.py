@@ -99,6 +99,11 @@ def _false_alarms(asked: argparse.Namespace) -> int:
     return 0
 
 
+def _copies(asked: argparse.Namespace) -> int:
+    sys.stdout.write("\n".join(calibration.run_copies(asked)) + "\n")
+    return 0
+
+
 def _read(path: Path) -> Any:
     from nriqm_bench.reporting import SchemaError, from_json
 
@@ -140,6 +145,9 @@ def _parser() -> argparse.ArgumentParser:
     alarms = commands.add_parser("false-alarms", help="how often a case sees what was not done")
     calibration.add_false_alarms(alarms)
     alarms.set_defaults(run=_false_alarms)
+    copies = commands.add_parser("copies", help="how well copied images are told from the others")
+    calibration.add_copies(copies)
+    copies.set_defaults(run=_copies)
     return parser
 
 

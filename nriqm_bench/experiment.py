@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 # Reports hold numbers: what is infinite (MiFID of a full copy) counts as this.
 INFINITE = 1e12
 
-# Copying is never judged in one space alone: pixels see through noise and blur, which network
-# features do not; network features see flips, which pixels do not.
+# Copying is never judged in one space alone. Network features see noise and blur and lose a copy
+# under them; pixels see through those and lose it under a flip; circular harmonics see through
+# noise, blur, flips and rotations, but hardly see the copy in a blend, which pixels do.
 PIXELS = "pixels"
+COPY_SPACES = ("circular-harmonics", PIXELS)
 
 # Feature spaces that see what whole-image features average away, by what the images show.
 REMEDY_SPACES = {
@@ -105,11 +107,11 @@ class Lab(Imagery):
 
     @cached_property
     def extractors(self) -> tuple[str, ...]:
-        """The feature spaces of this run; pixels are always among them, for memorisation."""
+        """The feature spaces of this run; `COPY_SPACES` are always among them."""
         found: list[str] = []
         for spec in self.settings.extractor:
             found += REMEDY_SPACES[self.dataset.region] if spec == REMEDIES else (spec,)
-        return tuple(dict.fromkeys([*found, PIXELS]))
+        return tuple(dict.fromkeys([*found, *COPY_SPACES]))
 
     @property
     def main(self) -> str:
@@ -140,7 +142,7 @@ class Lab(Imagery):
     def metrics_in(self, extractor: str) -> tuple[str, ...]:
         """The metrics judged in one feature space: all that can read it, where it was asked for.
 
-        Where it was not: memorisation in pixels, and `REMEDY_METRICS` in the remedies.
+        Where it was not: memorisation in `COPY_SPACES`, and `REMEDY_METRICS` in the remedies.
         """
         name = extractor.partition(":")[0]
         gives = getattr(extractors.get(name), "gives", "features")
@@ -160,7 +162,7 @@ class Lab(Imagery):
         """The feature spaces in which a case is judged: those asked for, and who have a say.
 
         The remedies are for local damage; under noise they are judged for the noise equivalent.
-        Pixels join where something is asked of memorisation.
+        `COPY_SPACES` join where something is asked of memorisation.
         """
         local = bool(case.region) or case is cases.GAUSSIAN_NOISE
 
