@@ -104,7 +104,7 @@ NAMES = tuple(spec.name for spec in SPECS)
 
 def available(lab: Lab) -> tuple[str, ...]:
     """The gates of this run: those whose metric was asked for, and limits that the user set."""
-    return tuple(spec.name for spec in _specs(lab))
+    return tuple(spec.name for spec in _specs(lab) if _asked(lab, spec))
 
 
 def unreadable(lab: Lab, generator: str, name: str) -> str:
@@ -171,11 +171,11 @@ def check(settings: Settings) -> None:
 def _specs(lab: Lab) -> tuple[GateSpec, ...]:
     """The built-in gates, then those of the limits that the user set for metrics."""
     own = [scores.limit_of(name) for name, _ in lab.settings.gates if name not in NAMES]
-    return tuple(
-        spec
-        for spec in (*SPECS, *own)
-        if not spec.needs_metric or spec.metric in lab.metrics_in(spec.space(lab))
-    )
+    return (*SPECS, *own)
+
+
+def _asked(lab: Lab, spec: GateSpec) -> bool:
+    return not spec.needs_metric or spec.metric in lab.metrics_in(spec.space(lab))
 
 
 def _spec(lab: Lab, name: str) -> GateSpec:
