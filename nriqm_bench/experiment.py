@@ -18,7 +18,7 @@ from nriqm_bench.features import FeatureStore
 from nriqm_bench.imagery import PARTS, Imagery, Progress
 from nriqm_bench.provenance import environment, rng_for
 from nriqm_bench.registry import UnknownName, unknown
-from nriqm_bench.reporting import Gate, Row, Run
+from nriqm_bench.reporting import Agreement, Downstream, Gate, Row, Run
 from nriqm_bench.settings import REMEDIES, Settings
 
 if TYPE_CHECKING:
@@ -283,7 +283,14 @@ class Lab(Imagery):
             f"that real images reach ({worst:.4g})"
         )
 
-    def run(self, rows: Sequence[Row], gates: Sequence[Gate], notes: Sequence[str] = ()) -> Run:
+    def run(
+        self,
+        rows: Sequence[Row],
+        gates: Sequence[Gate],
+        notes: Sequence[str] = (),
+        downstream: Sequence[Downstream] = (),
+        agreement: Sequence[Agreement] = (),
+    ) -> Run:
         """The finished run, ready to be reported: equal runs give equal rows in equal order."""
         told = [note for g in self.generators.values() for note in g.notes]
         return Run(
@@ -303,6 +310,8 @@ class Lab(Imagery):
             rows=sorted(rows, key=Row.sort_key),
             gates=sorted(gates, key=Gate.sort_key),
             notes=[*self.notes, *told, *notes, *self.store.notes],
+            downstream=sorted(downstream, key=Downstream.sort_key),
+            agreement=sorted(agreement, key=Agreement.sort_key),
         )
 
     def splits(self) -> Iterable[tuple[NDArray[np.intp], ...]]:
