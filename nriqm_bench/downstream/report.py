@@ -17,7 +17,7 @@ def row(found: Usefulness | Damage) -> Downstream:
     else:
         trained, other, source = found.synthetic, found.real, found.source
         case, level, both, auc = "", 0.0, list(found.both.dice), list(found.auc)
-        seconds = found.seconds
+        seconds = found.synthetic.seconds + found.both.seconds
     return Downstream(
         source=source,
         case=case,

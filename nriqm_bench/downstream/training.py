@@ -45,8 +45,8 @@ class Budget:
     validation
         The share of the training images, by subject, that early stopping looks at.
     every, patience
-        Steps between two looks, and after how many without progress training stops; never in the
-        first half of the steps, in which the rate is high.
+        Steps between two looks, and after how many without progress training stops. They begin
+        after half of the steps: before, the rate is high and what a look sees is chance.
     seeds
         Trainings of each set, which differ in first weights, batches and augmentation; scores are
         their means. Two sets of images share all three.
@@ -211,14 +211,14 @@ class _Watch:
         self.best: dict[str, torch.Tensor] | None = None
 
     def enough(self, step: int, network: torch.nn.Module) -> bool:
-        if step % self.budget.every and step != self.budget.steps:
+        half, last = 2 * step <= self.budget.steps, step == self.budget.steps
+        if half or (step % self.budget.every and not last):
             return False
         self.seen.append(self._dice(network))
         top = int(np.argmax(self.seen))
         if top == len(self.seen) - 1:
             self.best = {name: value.clone() for name, value in network.state_dict().items()}
-        stale = len(self.seen) - 1 - top
-        return stale >= self.budget.patience and 2 * step > self.budget.steps
+        return len(self.seen) - 1 - top >= self.budget.patience
 
     def _dice(self, network: torch.nn.Module) -> float:
         network.eval()

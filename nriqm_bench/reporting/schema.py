@@ -122,7 +122,8 @@ class Downstream:
     and `f1` of the network on trial; `real_dice` of the one that it is compared with, which was
     trained on equally many undamaged real images; `dice_ratio`, `hd95_ratio`, `f1_ratio` of the
     two; `both_dice` after training on real images too; `auc` of a classifier of source against
-    real images. The last two are None for damaged images. `steps` are those of each training.
+    real images. The last two are None for damaged images. `steps` are those of each training of the
+    network on trial; `seconds` those of the trainings that no other row shares.
     """
 
     source: str

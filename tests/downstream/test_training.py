@@ -39,7 +39,9 @@ def test_it_learns(learnt, real):
     assert np.mean(table["dice"]) > 0.7
     assert sum(table["hit"]) > 0.9 * 56
     assert set(map(len, table.values())) == {64}
-    assert learnt.validation[-1] > learnt.validation[0]
+    # Looks after 60, 75 and 90 of 90 steps.
+    assert len(learnt.validation) == 3
+    assert learnt.validation[-1] > 0.7
 
 
 def test_equal_data_and_seed_give_equal_networks_whatever_the_threads(learnt):
@@ -106,7 +108,7 @@ def test_training_stops_when_nothing_gets_better_and_keeps_the_best():
 
 def test_the_best_network_is_the_one_that_validation_saw(monkeypatch):
     images = discs(40, 1)
-    budget = Budget(steps=24, batch=4, side=32, every=6, patience=100)
+    budget = Budget(steps=48, batch=4, side=32, every=6, patience=100)
     seen = []
     given = iter([0.2, 0.9, 0.5, 0.4])
 
