@@ -97,6 +97,10 @@ class Lab(Imagery):
             # A missing package ends the run at once, not each case for itself.
             getattr(extractors.get(name), "require", lambda: None)()
         _ = lab.metrics
+        # Gates look at labs, and a lab at nothing but the names of gates.
+        from nriqm_bench import gates
+
+        gates.check(settings)
         return lab
 
     @cached_property
@@ -224,7 +228,7 @@ class Lab(Imagery):
             def compute(names: Sequence[str]) -> dict[str, list[float]]:
                 pool = np.concatenate([self.features(part, extractor) for part in PARTS])
                 values: dict[str, list[float]] = {name: [] for name in names}
-                splits = enumerate(self._splits())
+                splits = enumerate(self.splits())
                 for i, (real, fake, train) in self._show(splits, f"noise floor, {extractor}"):
                     found = metrics.evaluate(
                         names,
@@ -299,7 +303,11 @@ class Lab(Imagery):
             notes=[*self.notes, *told, *notes, *self.store.notes],
         )
 
-    def _splits(self) -> Iterable[tuple[NDArray[np.intp], ...]]:
+    def splits(self) -> Iterable[tuple[NDArray[np.intp], ...]]:
+        """The rows of the three parts, pooled in the order of `PARTS`, in `SPLITS` new ways.
+
+        Each is reference, stand-in for the generator and training images, without a common subject.
+        """
         labels = np.concatenate([np.asarray(self.subjects(part)) for part in PARTS])
         _, owner = np.unique(labels, return_inverse=True)
         n = len(owner)

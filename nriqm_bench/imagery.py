@@ -16,6 +16,7 @@ from nriqm_bench.provenance import code_digest, rng_for
 from nriqm_bench.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
+    from nriqm_bench.extractors import Extractor
     from nriqm_bench.generators import Generator
     from nriqm_bench.images import ImageSet
 
@@ -159,13 +160,17 @@ class Imagery:
         self, source: str, extractor: str, case: Case | None = None, level: float = 0.0
     ) -> NDArray[np.float32]:
         """``(n, d)`` features of a source, damaged or not; computed once and cached by content."""
+        return self.described(source, self.extractor(extractor), case, level)
+
+    def described(
+        self, source: str, extractor: Extractor, case: Case | None = None, level: float = 0.0
+    ) -> NDArray[np.float32]:
+        """`features` of an extractor that is no feature space of its own."""
 
         def make() -> ImageSet:
             return self.images(source) if case is None else self.perturbed(source, case, level)
 
-        return self.store.features(
-            self.extractor(extractor), self.recipe(source, case, level), make, self.progress
-        )
+        return self.store.features(extractor, self.recipe(source, case, level), make, self.progress)
 
     def extractor(self, spec: str) -> Any:
         """The extractor of a specification, fitted to the training images where it learns."""
@@ -213,6 +218,16 @@ class Imagery:
 
         subjects: list[str] = self.store.value({"subjects": self.recipe(part)}, compute)
         return subjects
+
+    def sites(self, part: str) -> list[str]:
+        """The site of each image of a part of the dataset; empty where sites are not known."""
+
+        def compute() -> list[str]:
+            found = self.images(part)
+            return [] if found.sites is None else [str(s) for s in found.sites]
+
+        sites: list[str] = self.store.value({"sites": self.recipe(part)}, compute)
+        return sites
 
     def _lacking(self, source: str) -> list[str]:
         """Of masks and sites, what the images of a source do not have."""

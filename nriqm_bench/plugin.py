@@ -52,7 +52,8 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line(
         "markers",
-        "nriqm_gate(*names): release gates; the test gets `gate` for each generator and name.",
+        "nriqm_gate(*patterns): release gates; the test gets `gate` for each generator and gate "
+        "whose name fits a shell pattern.",
     )
     config.pluginmanager.register(Session(config), Session.NAME)
 

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -117,18 +118,20 @@ class Session:
             for metric in lab.metrics_in(extractor)
         ]
 
-    def gate_points(self, names: Iterable[str]) -> list[Any]:
-        """The parameters of the gates: every generator and every gate of this run."""
+    def gate_points(self, names: Sequence[str]) -> list[Any]:
+        """The parameters of the gates: every generator and every gate whose name fits a pattern."""
         from nriqm_bench import gates
 
         with _usage():
             lab = self.lab
-        chosen = [name for name in gates.available(lab) if name in names]
+        chosen = [name for name in gates.available(lab) if any(fnmatchcase(name, p) for p in names)]
         points = [
             pytest.param((generator, name), id=f"{generator}-{name}")
             for generator in lab.generators
             for name in chosen
         ]
+        if lab.generators and not chosen:
+            return [_skipped(f"no gate of this run is called {' or '.join(names)}")]
         return points or [_skipped("no --generator was given, so none can be released")]
 
     def progress(self, items: Iterable[Any], description: str, total: int) -> Iterable[Any]:

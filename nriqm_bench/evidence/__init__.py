@@ -20,17 +20,22 @@ from nriqm_bench.evidence.expectations import (
     outweighed,
     unspecified,
 )
-from nriqm_bench.evidence.floor import Floor, holm
+from nriqm_bench.evidence.floor import Floor, ShareFloor, holm
+from nriqm_bench.evidence.hotelling import HotellingFloor, Means, distance
 from nriqm_bench.evidence.verdict import Verdict
 
 __all__ = [
     "Curve",
     "Expectation",
     "Floor",
+    "HotellingFloor",
+    "Means",
+    "ShareFloor",
     "Verdict",
     "bell",
     "converges",
     "degrades",
+    "distance",
     "flat",
     "holm",
     "improves",
