@@ -31,18 +31,18 @@ class Task:
     settings
         Of the run.
     rogues, checkpoints
-        Generators of the gallery by name, and checkpoints by path.
+        Generators of the gallery by name, but for the perfect one, and checkpoints by path.
     gates
         Patterns of gates.
-    further
-        Whether it is one of the further seeds of the perfect generator alone.
+    perfect
+        How many perfect generators, each with subjects of its own.
     """
 
     settings: Settings
     rogues: tuple[str, ...]
     gates: tuple[str, ...]
     checkpoints: tuple[str, ...] = ()
-    further: bool = False
+    perfect: int = 0
 
     def key(self) -> str:
         """By what decides the outcome."""
@@ -55,8 +55,9 @@ def planned(
     *,
     rogues: Sequence[str],
     gates: Sequence[str],
-    seeds: int,
-    perfect: int,
+    seeds: int = 1,
+    perfect: int = 0,
+    each: int = 5,
     checkpoints: Sequence[str] = (),
 ) -> list[Task]:
     """The runs of the gallery, one a dataset and seed.
@@ -68,9 +69,11 @@ def planned(
         can, beside a perfect generator.
     rogues, gates
         Patterns of names.
-    seeds, perfect
-        How many seeds for the gallery, and for the perfect generator on the first dataset: one
-        seed is one run, with real images and a generator of its own.
+    seeds
+        How many seeds for the gallery: one seed is one run with real images of its own.
+    perfect, each
+        How many perfect generators on the first dataset, and how many of them a run; beyond the
+        seeds of the gallery in runs of their own.
     checkpoints
         Judged on the first dataset at the first seed, one run a size.
 
@@ -81,18 +84,28 @@ def planned(
     """
     first = settings[0]
     tasks = []
-    for each in settings:
-        names = _names(each.dataset, rogues, alone=each is not first)
+    left = perfect
+    for i in range(max(seeds, -(-perfect // each))):
+        names = _names(first.dataset, rogues, alone=False) if i < seeds else ("perfect",)
+        own = max(min(each, left), int("perfect" in names))
+        left -= own
+        shown = tuple(name for name in names if name != "perfect")
+        if names:
+            tasks.append(Task(replace(first, seed=first.seed + i), shown, tuple(gates), (), own))
+    for other in settings[1:]:
+        names = _names(other.dataset, rogues, alone=True)
+        shown = tuple(name for name in names if name != "perfect")
         tasks += [
-            Task(replace(each, seed=each.seed + i), names, tuple(gates))
+            Task(
+                replace(other, seed=other.seed + i),
+                shown,
+                tuple(gates),
+                (),
+                len(names) - len(shown),
+            )
             for i in range(seeds)
             if names
         ]
-    judged = seeds if "perfect" in _names(first.dataset, rogues, alone=False) else 0
-    tasks += [
-        Task(replace(first, seed=first.seed + i), ("perfect",), tuple(gates), further=True)
-        for i in range(judged, perfect)
-    ]
     if not tasks and not checkpoints:
         raise ValueError(f"no generator of the gallery matches {' or '.join(rogues)}")
     tasks += [Task(first, (), tuple(gates), of_size) for of_size in _by_size(checkpoints, first)]
@@ -130,13 +143,19 @@ def perform(
 
 def perform_one(task: Task) -> list[Exhibit]:
     """The outcomes of one run."""
-    size = rogues.SIZE
-    shown = [rogues.rogue(name, task.settings.dataset, size) for name in task.rogues]
-    shown += [
-        generators.load_generator(path, device=task.settings.device) for path in task.checkpoints
-    ]
+    dataset = task.settings.dataset
+    perfect = [rogues.rogue("perfect", dataset, draw=i) for i in range(task.perfect)]
+    # The first comes before the rogues, which damage its images; the others after them.
+    shown = [*perfect[:1], *(rogues.rogue(name, dataset) for name in task.rogues), *perfect[1:]]
+    for path in task.checkpoints:
+        checkpoint = generators.load_generator(path, device=task.settings.device)
+        # With its suffix it cannot be taken for a rogue of the same name.
+        checkpoint.name = Path(path).name
+        shown.append(checkpoint)
+    draws = {generator.name: i for i, generator in enumerate(perfect)}
     with threadpool_limits(1):
-        return judged(task.settings, shown, task.gates)
+        found = judged(task.settings, shown, task.gates)
+    return [replace(e, name="perfect", draw=draws[e.name]) if e.name in draws else e for e in found]
 
 
 def _done(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, list[Exhibit]]]:

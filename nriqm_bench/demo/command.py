@@ -31,15 +31,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gates", action="append", metavar="GLOB", help="only these gates; repeatable"
     )
-    parser.add_argument("--seeds", type=_count, default=1, help="how many, from --seed on")
+    parser.add_argument("--seeds", type=_least_one, default=1, help="how many, from --seed on")
     parser.add_argument(
         "--perfect",
         type=_count,
         default=0,
-        metavar="SEEDS",
-        help="also in how many of so many seeds a perfect generator passes every gate",
+        metavar="N",
+        help="also how many of N perfect generators pass every gate",
     )
-    parser.add_argument("--jobs", type=_count, default=1, help="processes at work (default: 1)")
+    parser.add_argument(
+        "--each",
+        type=_least_one,
+        default=5,
+        metavar="N",
+        help="perfect generators judged against the same real images (default: 5)",
+    )
+    parser.add_argument("--jobs", type=_least_one, default=1, help="processes at work (default: 1)")
     parser.add_argument(
         "--keep", type=Path, metavar="FILE", help="keep what was judged and go on from there"
     )
@@ -69,30 +76,32 @@ def run(asked: argparse.Namespace) -> tuple[list[str], bool]:
     from nriqm_bench.demo import table
     from nriqm_bench.demo.calibration import perform, planned
 
-    first, *_ = names = asked.dataset or DATASETS
+    settings = [_settings(asked, name) for name in asked.dataset or DATASETS]
     tasks = planned(
-        [_settings(asked, name) for name in names],
+        settings,
         rogues=asked.rogue or ["*"],
         gates=asked.gates or ["*"],
         seeds=asked.seeds,
         perfect=asked.perfect,
+        each=asked.each,
         checkpoints=_checkpoints(asked.checkpoints),
     )
     found = perform(tasks, asked.jobs, asked.keep, progress)
-    shown = [e for task in tasks if not task.further for e in found[task]]
-    further = [e for task in tasks if task.further for e in found[task]]
+    exhibits = [e for task in tasks for e in found[task]]
+    last = settings[0].seed + asked.seeds
+    shown = [e for e in exhibits if e.draw == 0 and e.seed < last]
     lines = table.render(shown, asked.verbose) if shown else []
-    fresh = [e for e in shown + further if e.name == "perfect" and e.dataset == first]
+    fresh = [e for e in exhibits if e.name == "perfect" and e.dataset == settings[0].dataset]
     if asked.perfect:
-        lines += ["", *table.counts(fresh[: asked.perfect])]
+        lines += ["", *table.counts(fresh)]
     if asked.json is not None:
-        outcomes = {"shown": _plain(shown), "further": _plain(further)}
-        asked.json.write_text(json.dumps(outcomes, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps([e.to_dict() for e in exhibits], indent=1)
+        asked.json.write_text(text + "\n", encoding="utf-8")
     return lines, right(shown, fresh if asked.perfect else ())
 
 
 def right(shown: Sequence[Exhibit], fresh: Sequence[Exhibit] = ()) -> bool:
-    """Whether every rogue was caught and the perfect generator let pass: in `ENOUGH` of seeds."""
+    """Whether every rogue was caught, and the share `ENOUGH` of perfect generators let pass."""
     perfect = fresh or [e for e in shown if e.name == "perfect"]
     passed = sum(e.passed_all for e in perfect)
     return passed >= ENOUGH * len(perfect) and all(e.caught is not False for e in shown)
@@ -115,10 +124,6 @@ def _settings(asked: argparse.Namespace, dataset: str) -> Settings:
     return Settings.load({**given, "dataset": dataset})
 
 
-def _plain(exhibits: Iterable[Exhibit]) -> list[dict[str, Any]]:
-    return [exhibit.to_dict() for exhibit in exhibits]
-
-
 def _checkpoints(folder: Path | None) -> Sequence[str]:
     if folder is None:
         return ()
@@ -129,7 +134,12 @@ def _checkpoints(folder: Path | None) -> Sequence[str]:
 
 
 def _count(text: str) -> int:
-    number = int(text) if text.isdigit() else -1
-    if number < 0:
+    if not text.isdigit():
         raise argparse.ArgumentTypeError(f"was {text!r}, must be a whole number, at least 0")
-    return number
+    return int(text)
+
+
+def _least_one(text: str) -> int:
+    if not _count(text):
+        raise argparse.ArgumentTypeError("was '0', must be at least 1")
+    return int(text)

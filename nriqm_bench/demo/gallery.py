@@ -29,6 +29,8 @@ class Exhibit:
         The outcomes, in the order of the gates, without the pairs of memorisation gates.
     skipped
         Gates that had nothing to look at, and why.
+    draw
+        Which of several perfect generators of one run.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Exhibit:
     seed: int
     gates: tuple[Gate, ...]
     skipped: Mapping[str, str] = field(default_factory=dict)
+    draw: int = 0
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -77,13 +80,15 @@ class Exhibit:
             "seed": self.seed,
             "gates": [gate.to_dict() for gate in self.gates],
             "skipped": dict(self.skipped),
+            "draw": self.draw,
         }
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Exhibit:
         """From what `to_dict` made."""
         judged = tuple(Gate.from_dict(gate) for gate in found["gates"])
-        return cls(found["name"], found["dataset"], found["seed"], judged, found["skipped"])
+        who = (found["name"], found["dataset"], found["seed"])
+        return cls(*who, judged, found["skipped"], found["draw"])
 
 
 def judged(

@@ -74,7 +74,7 @@ def names(dataset: str = "phantom-tumour") -> tuple[str, ...]:
     return tuple(r.name for r in ROGUES.values() if r.region in ("", region))
 
 
-def rogue(name: str, dataset: str = "phantom-tumour", size: int = SIZE) -> Generator:
+def rogue(name: str, dataset: str = "phantom-tumour", size: int = SIZE, draw: int = 0) -> Generator:
     """A generator of the gallery.
 
     Parameters
@@ -85,6 +85,8 @@ def rogue(name: str, dataset: str = "phantom-tumour", size: int = SIZE) -> Gener
         A built-in phantom, that of the run: memorisers copy its training images.
     size
         Height and width of the images.
+    draw
+        Of the perfect generator: another number, other subjects, and a name that tells so.
 
     Raises
     ------
@@ -99,11 +101,16 @@ def rogue(name: str, dataset: str = "phantom-tumour", size: int = SIZE) -> Gener
     if not source.builtin or found.region not in ("", source.region):
         able = [d for d in datasets.PHANTOMS if name in names(d)]
         raise ValueError(f"{name} cannot be made of {dataset!r}, must be of {' or '.join(able)}")
-    content = f"rogue:{VERSION}:{name}:{source.key()}"
+    options: dict[str, Any] = {"dataset": dataset, "size": size}
+    if draw:
+        if name != "perfect":
+            raise ValueError(f"draw was {draw} for {name}, must be 0: only 'perfect' has more")
+        options["draw"] = draw
+    content = f"rogue:{VERSION}:{name}:{source.key()}:{draw}"
     return Generator(
-        name,
+        f"{name}-{draw + 1}" if draw else name,
         "rogue",
-        functools.partial(found.draw, dataset=dataset, size=size),
+        functools.partial(found.draw, **options),
         content=hashlib.sha256(content.encode()).hexdigest(),
         chunk=None,
         size=(size, size),

@@ -56,9 +56,15 @@ def counts(exhibits: Sequence[Exhibit]) -> list[str]:
     passed = sum(e.passed_all for e in exhibits)
     interval = stats.binomtest(passed, n).proportion_ci(method="exact")
     lines = [
-        f"perfect generator, {exhibits[0].dataset}, {n} seeds: {passed} of {n} passed all gates",
-        f"  95 % interval {interval.low:.1%} to {interval.high:.1%}",
+        f"{passed} of {n} perfect generators passed all gates ({exhibits[0].dataset})",
+        f"  95 % interval, were they independent: {interval.low:.1%} to {interval.high:.1%}",
     ]
+    runs: dict[int, list[bool]] = {}
+    for exhibit in exhibits:
+        runs.setdefault(exhibit.seed, []).append(exhibit.passed_all)
+    if len(runs) < n:
+        told = ", ".join(str(sum(found)) for found in runs.values())
+        lines += _folded(f"  by run, against the same real images: {told}", 4)
     for name in _gate_names(exhibits):
         found = [gate for e in exhibits for gate in e.gates if gate.name == name]
         failed = sum(gate.verdict == "fail" for gate in found)
@@ -68,7 +74,8 @@ def counts(exhibits: Sequence[Exhibit]) -> list[str]:
     for exhibit in exhibits:
         for gate in exhibit.gates:
             if gate.verdict == "fail":
-                lines += _folded(f"  seed {exhibit.seed}: {gate.name}: {gate.reason}", 4)
+                who = f"seed {exhibit.seed}, draw {exhibit.draw}"
+                lines += _folded(f"  {who}: {gate.name}: {gate.reason}", 4)
     return lines
 
 

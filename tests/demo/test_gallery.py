@@ -129,11 +129,11 @@ def test_counts_come_with_their_interval():
     lines = table.counts(
         [*passed, *[exhibit("perfect", 97 + i, fidelity="fail") for i in (0, 1, 2)]]
     )
-    assert lines[0] == "perfect generator, phantom-tumour, 100 seeds: 97 of 100 passed all gates"
+    assert lines[0] == "97 of 100 perfect generators passed all gates (phantom-tumour)"
     # Clopper and Pearson's for 97 of 100.
-    assert lines[1] == "  95 % interval 91.5% to 99.4%"
+    assert lines[1] == "  95 % interval, were they independent: 91.5% to 99.4%"
     assert lines[2].split() == ["fidelity", "failed", "3", "of", "100"]
-    assert "  seed 98: fidelity: vendi in pixels is 1; the limit is 2" in lines
+    assert "  seed 98, draw 0: fidelity: vendi in pixels is 1; the limit is 2" in lines
 
 
 def test_an_exhibit_survives_json():
@@ -153,21 +153,8 @@ def test_a_pattern_that_no_gate_matches_is_told_the_gates():
 
 
 def test_the_command_shows_a_rogue_and_a_perfect_generator(capsys, tmp_path):
-    code = main(
-        [
-            "demo",
-            *SMALL,
-            "--rogue",
-            "perfect",
-            "--rogue",
-            "memoriser",
-            "--gates",
-            "memorisation*",
-            "--json",
-            "out.json",
-            "-v",
-        ]
-    )
+    asked = ["--rogue", "perfect", "--rogue", "memoriser", "--gates", "memorisation*"]
+    code = main(["demo", *SMALL, *asked, "--json", "out.json", "-v"])
     told = capsys.readouterr().out
     assert code == 0, told
     rows = {line.split()[0]: line.split()[1:] for line in told.splitlines() if line[:1].isalpha()}
@@ -176,8 +163,8 @@ def test_the_command_shows_a_rogue_and_a_perfect_generator(capsys, tmp_path):
     assert "1 of 1 rogues were caught" in told
     assert "memorisation-pixels: pass" in told
     found = json.loads((tmp_path / "out.json").read_text())
-    assert [e["name"] for e in found["shown"]] == ["perfect", "memoriser"]
-    assert {g["name"] for g in found["shown"][0]["gates"]} >= {"memorisation"}
+    assert [e["name"] for e in found] == ["perfect", "memoriser"]
+    assert {g["name"] for g in found[0]["gates"]} >= {"memorisation"}
 
 
 def test_a_limit_that_lets_a_rogue_get_away_fails_the_command(capsys, tmp_path):
@@ -212,19 +199,24 @@ def test_processes_find_what_one_finds():
 
 def test_the_first_dataset_shows_all_and_others_what_they_alone_can():
     two = [settings(dataset=d) for d in ("phantom-tumour", "phantom-vessel")]
-    tasks = calibration.planned(two, rogues=["*"], gates=["*"], seeds=2, perfect=5)
-    shown = [t for t in tasks if not t.further]
-    assert [(t.settings.dataset, t.settings.seed) for t in shown] == [
-        ("phantom-tumour", 0),
-        ("phantom-tumour", 1),
-        ("phantom-vessel", 0),
-        ("phantom-vessel", 1),
+    tasks = calibration.planned(two, rogues=["*"], gates=["*"], seeds=2, perfect=11, each=4)
+    assert [(t.settings.dataset, t.settings.seed, len(t.rogues), t.perfect) for t in tasks] == [
+        ("phantom-tumour", 0, 9, 4),
+        ("phantom-tumour", 1, 9, 4),
+        # Beyond the gallery's seeds the perfect generators that are left, alone.
+        ("phantom-tumour", 2, 0, 3),
+        ("phantom-vessel", 0, 1, 1),
+        ("phantom-vessel", 1, 1, 1),
     ]
-    assert len(shown[0].rogues) == 10
-    assert shown[2].rogues == ("perfect", "vessel-breaker")
-    # The perfect generator of the gallery's seeds counts among the five.
-    further = [t for t in tasks if t.further]
-    assert [(t.rogues, t.settings.seed) for t in further] == [(("perfect",), s) for s in (2, 3, 4)]
+    assert tasks[3].rogues == ("vessel-breaker",)
+
+
+def test_perfect_generators_of_one_run_have_subjects_of_their_own():
+    found = [rogue("perfect", draw=draw).sample(16, 0) for draw in range(3)]
+    assert len({subject for images in found for subject in images.subjects}) == 3 * 4
+    assert len({rogue("perfect", draw=draw).key() for draw in range(3)}) == 3
+    with pytest.raises(ValueError, match="only 'perfect' has more"):
+        rogue("noisy", draw=1)
 
 
 def test_tasks_are_known_by_what_decides():
@@ -232,7 +224,7 @@ def test_tasks_are_known_by_what_decides():
     others = [
         replace(task, settings=replace(task.settings, seed=1)),
         replace(task, gates=("fidelity",)),
-        replace(task, rogues=("perfect",)),
+        replace(task, perfect=2),
     ]
     assert len({t.key() for t in (task, *others)}) == 4
     assert replace(task, settings=replace(task.settings, cache="elsewhere")).key() == task.key()
