@@ -30,8 +30,8 @@ INFINITE = 1e12
 # Copying is never judged in one space alone. Network features see noise and blur and lose a copy
 # under them; pixels see through those and lose it under a flip; circular harmonics see through
 # noise, blur, flips and rotations, but hardly see the copy in a blend, which pixels do.
-PIXELS = "pixels"
-COPY_SPACES = ("circular-harmonics", PIXELS)
+HARMONICS, PIXELS = "circular-harmonics", "pixels"
+COPY_SPACES = (HARMONICS, PIXELS)
 
 # Feature spaces that see what whole-image features average away, by what the images show.
 REMEDY_SPACES = {
@@ -106,7 +106,7 @@ class Lab(Imagery):
         # Gates look at labs, and a lab at nothing but the names of gates.
         from nriqm_bench import gates
 
-        gates.check(settings)
+        gates.check(lab)
         return lab
 
     @cached_property
