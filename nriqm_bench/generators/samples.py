@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nriqm_bench.datasets import limits
 from nriqm_bench.datasets.folder import read_folder
 from nriqm_bench.generators.errors import GeneratorError, brief, listed
 from nriqm_bench.generators.generator import Generator
@@ -59,10 +60,10 @@ def _array_file(source: Source) -> Generator:
 
 def _read_arrays(source: Source) -> tuple[NDArray[Any], NDArray[Any] | None]:
     try:
-        found = np.load(source.path, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found, None
-        with found:
+        if not source.members:
+            return limits.load_npy(source.path), None
+        limits.check_npz(source.path)
+        with np.load(source.path, allow_pickle=False) as found:
             if "images" not in found:
                 raise GeneratorError(
                     f"{source.text} holds the arrays {listed(sorted(found))}, must hold 'images' "
@@ -169,6 +170,7 @@ def _is_volume(path: Path) -> bool:
     import nibabel
 
     try:
+        limits.check_nifti(path)
         shape = nibabel.load(path).shape
     except Exception as error:
         raise GeneratorError(
@@ -200,12 +202,13 @@ def _read(path: Path) -> NDArray[Any]:
     """One image as (channels, *spatial), or one mask as (1, *spatial)."""
     try:
         if _ending(path) == ".npy":
-            array = np.load(path, allow_pickle=False)
+            array = limits.load_npy(path)
         elif _ending(path) == ".png":
             array = _png(path)
         else:
             import nibabel
 
+            limits.check_nifti(path)
             array = np.asanyarray(nibabel.load(path).dataobj).squeeze().T
     except Exception as error:
         if "allow_pickle" in str(error):
@@ -222,9 +225,7 @@ def _read(path: Path) -> NDArray[Any]:
 
 
 def _png(path: Path) -> NDArray[Any]:
-    from PIL import Image
-
-    with Image.open(path) as picture:
+    with limits.open_png(path) as picture:
         array = np.asarray(picture)
     if array.ndim == 3:
         return np.moveaxis(array[..., :3], -1, 0)
