@@ -1,7 +1,7 @@
 """Send the whole corpus, or the files named, through the real command line.
 
-``python -m tests.generators.hostile.command_line [NAME...]``. Ends with exit code 0 when every file was refused with exit code 4 in one sentence, no canary
-appeared and nothing was written.
+``python -m tests.generators.hostile.command_line [NAME...]`` ends with exit code 0 when every file
+was refused with exit code 4 in one sentence, no canary appeared and nothing was written.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.generators.hostile.corpus import CORPUS, Hostile
 from tests.generators.hostile.trial import ROOT, names_below
 
-SECONDS = 300
+SECONDS = 900
 
 
 def trial(entry: Hostile, home: Path) -> tuple[bool, str]:

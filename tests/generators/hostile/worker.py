@@ -1,8 +1,8 @@
 """Load and sample what standard input names, one JSON line each; run in a process of its own.
 
-A line in is ``{"path": ..., "architecture": null}``, a line out ``{"outcome": "images", "said": ...,
-"peak": bytes above the start}``, where the outcome may be ``refused`` or ``failed`` as well. The address space is limited, so that a
-test that fails cannot take the machine with it.
+A line in is ``{"path": ..., "architecture": null}``, a line out ``{"outcome": "images",
+"said": ..., "peak": bytes above the start}``; the outcome may be ``refused`` or ``failed`` as well.
+The address space is limited, so that a test that fails cannot take the machine with it.
 """
 
 from __future__ import annotations
