@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nriqm_bench.datasets import split
+from nriqm_bench.datasets import limits, split
 from nriqm_bench.datasets.preprocess import Preprocess
 from nriqm_bench.datasets.source import Progress
 from nriqm_bench.images import ImageSet
@@ -89,6 +89,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of the file by name."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as found:
+            limits.check_npz(path)
             if "images" not in found:
                 raise ValueError(
                     f"it holds the arrays {', '.join(sorted(found)) or 'none'}, must hold 'images'"

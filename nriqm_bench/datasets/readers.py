@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nriqm_bench.datasets import npz, volume
+from nriqm_bench.datasets import limits, npz, volume
 
 ENDINGS = (".nii.gz", ".nii", ".png", ".npy", ".npz")
 # How many axial slices of a volume are used.
@@ -83,7 +83,7 @@ def read(path: Path) -> Stack:
             case ".png":
                 return Stack(_grey(_png(path)))
             case ".npy":
-                return Stack(_numbers(_planes(np.load(path, allow_pickle=False))))
+                return Stack(_numbers(_planes(limits.load_npy(path))))
             case _:
                 return _archive(path)
 
@@ -103,7 +103,7 @@ def read_labels(path: Path) -> NDArray[np.uint8]:
             case ".png":
                 return labels(_planes(_png(path, palette=True)))
             case ".npy":
-                return labels(_planes(np.load(path, allow_pickle=False)))
+                return labels(_planes(limits.load_npy(path)))
             case _:
                 raise ValueError("masks of their own file must be NIfTI, PNG or .npy")
 
@@ -148,9 +148,7 @@ def _evenly(slices: NDArray[np.intp], count: int) -> NDArray[np.intp]:
 
 def _png(path: Path, *, palette: bool = False) -> NDArray[Any]:
     """The pixels; for masks (`palette`) the numbers of the palette instead of its colours."""
-    from PIL import Image
-
-    with Image.open(path) as picture:
+    with limits.open_png(path) as picture:
         if picture.mode == "P" and not palette:
             return np.asarray(picture.convert("RGB"))
         return np.asarray(picture)

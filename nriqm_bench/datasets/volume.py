@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nriqm_bench.datasets import limits
+
 
 @dataclass(frozen=True, eq=False)
 class Volume:
@@ -123,6 +125,7 @@ def from_nifti(path: Path, index: int = 0) -> Volume:
     """
     import nibabel
 
+    limits.check_nifti(path)
     image = nibabel.load(path)
     packed = path.suffix.lower() == ".gz"
     array = _Packed(path, type(image), image.shape) if packed else image.dataobj
@@ -150,7 +153,7 @@ class _Packed:
     shape: tuple[int, ...]
 
     def __getitem__(self, where: tuple[Any, ...]) -> NDArray[Any]:
-        found = self.kind.from_bytes(gzip.decompress(self.path.read_bytes()))
+        found = self.kind.from_bytes(limits.unpack(self.path))
         array: NDArray[Any] = found.dataobj[where]
         return array
 

@@ -7,6 +7,7 @@ The file is what `torch.save` makes of a dict with ``format``, ``version``, ``ar
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nriqm_bench.generators import torchfile
+from nriqm_bench.generators.budget import bounded
 from nriqm_bench.generators.errors import GeneratorError
 from nriqm_bench.generators.generator import Generator
 from nriqm_bench.generators.module import chunk_of, declarations, drawer, source_hash
@@ -23,6 +25,9 @@ from nriqm_bench.generators.weights import check_fit, fill
 
 FORMAT = "nriqm_bench.generator"
 VERSION = 1
+
+# Steps of a sampler are hundreds or thousands: a setting beyond this would hardly ever end.
+_LARGEST_SETTING = 1_000_000
 
 _FIELDS: dict[str, type | tuple[type, ...]] = {
     "architecture": str,
@@ -54,7 +59,8 @@ def load(source: Source, options: Options) -> Generator | None:
         factory = resolve(source.text, name, trusted=True)
     if not trusted:
         _bound(source.text, factory, content)
-    model = build(source.text, factory, content["config"], trusted=trusted)
+    with contextlib.nullcontext() if trusted else bounded(content["state_dict"]):
+        model = build(source.text, factory, content["config"], trusted=trusted)
     fill(source.text, model, content["state_dict"])
     sampler = content["sampler"]
     size, bounds = declarations(
@@ -163,6 +169,13 @@ def _bound(text: str, factory: Any, content: Mapping[str, Any]) -> None:
     """Refuse a network larger than the weights in the file, before any memory is taken for it."""
     import torch
 
+    for name, value in content["sampler"].items():
+        if type(value) in (int, float) and not abs(value) <= _LARGEST_SETTING:
+            raise GeneratorError(
+                f"{text} has sampler setting {name} = {value!r}, must be at most {_LARGEST_SETTING}"
+                "; correct it, or pass --nriqm-trust if you trust whoever made it"
+            )
+
     for name, value in content["state_dict"].items():
         if not isinstance(value, torch.Tensor):
             raise GeneratorError(f"{text} has {type(value).__name__} for the weights {name!r}")
@@ -172,7 +185,7 @@ def _bound(text: str, factory: Any, content: Mapping[str, Any]) -> None:
                 "them; it is refused"
             )
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), bounded(content["state_dict"]):
             outline = build(text, factory, content["config"], trusted=False)
     except GeneratorError as error:
         # A constructor that computes with real numbers has no outline; it is checked when filled.

@@ -9,8 +9,21 @@ from collections.abc import Collection
 _UNTELLING = ("Check the documentation", "Please file an issue")
 
 
+# A longer message keeps its beginning (what and where) and its end (what to pass).
+_BEGINNING, _END = 360, 160
+
+
 class GeneratorError(ValueError):
-    """A checkpoint is missing, unreadable, unsafe or unfit; the message says what to pass."""
+    """A checkpoint is missing, unreadable, unsafe or unfit; the message says what to pass.
+
+    The message is one line of printable characters, whatever names the checkpoint holds.
+    """
+
+    def __init__(self, message: str) -> None:
+        line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
+        if len(line) > _BEGINNING + _END + 5:
+            line = f"{line[:_BEGINNING]} ... {line[-_END:]}"
+        super().__init__(line)
 
 
 def listed(items: Collection[str], limit: int = 5) -> str:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,9 @@ from nriqm_bench.generators.generator import CHUNK
 if TYPE_CHECKING:
     import torch
 
+# Images a call and latent numbers an image: more is a mistake, or meant to fill the memory.
+_LARGEST_CHUNK = 4096
+_LARGEST_LATENT = 2**26
 # Sampler settings that steer the loader; all others go to the network's sample method.
 _OWN = ("chunk", "latent_dim", "latent_shape", "num_classes", "class_weights", "condition")
 
@@ -142,6 +146,10 @@ def latents(n: int, shape: int | Sequence[int], seed: int, device: str) -> torch
     import torch
 
     shape = (int(shape),) if isinstance(shape, int) else tuple(int(s) for s in shape)
+    if min(shape, default=1) < 1 or math.prod(shape) > _LARGEST_LATENT:
+        raise GeneratorError(
+            f"latent_shape was {shape}, must be positive and make at most {_LARGEST_LATENT} numbers"
+        )
     z = np.random.default_rng(seed).standard_normal((n, *shape)).astype(np.float32)
     return torch.from_numpy(z).to(device)
 
@@ -163,8 +171,10 @@ def seeded(seed: int, device: str) -> Iterator[None]:
 def chunk_of(text: str, sampler: Mapping[str, Any]) -> int:
     """The chunk size among the sampler settings."""
     chunk = sampler.get("chunk", CHUNK)
-    if not isinstance(chunk, int) or chunk < 1:
-        raise GeneratorError(f"{text} has sampler setting chunk = {chunk!r}, must be at least 1")
+    if not isinstance(chunk, int) or not 1 <= chunk <= _LARGEST_CHUNK:
+        raise GeneratorError(
+            f"{text} has sampler setting chunk = {chunk!r}, must be from 1 to {_LARGEST_CHUNK}"
+        )
     return chunk
 
 
@@ -187,7 +197,8 @@ def declarations(
             bounds = tuple(float(v) for v in value_range)
     except (TypeError, ValueError) as error:
         raise GeneratorError(
-            f"{text} declares size {size!r} and value_range {value_range!r}, must be numbers"
+            f"{text} declares size {size!r:.80} and value_range {value_range!r:.80}, must be "
+            "numbers"
         ) from error
     if shape is not None and (len(shape) not in (2, 3) or min(shape) < 1):
         raise GeneratorError(

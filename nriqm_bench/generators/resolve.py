@@ -49,7 +49,8 @@ def resolve(text: str, name: str, *, trusted: bool) -> Callable[..., Any]:
     allowed = any(module == top or module.startswith(f"{top}.") for top in ALLOWED)
     if not (allowed or trusted):
         raise _refused(text, name)
-    found = import_object(name, module, attribute)
+    # Without trust the current folder is not searched: it may hold a monai.py of the attacker's.
+    found = import_object(name, module, attribute, here=trusted)
     if not trusted and not _is_network(found):
         raise _refused(text, name)
     if not callable(found):
@@ -98,16 +99,16 @@ def _fetching(factory: Callable[..., Any], config: Mapping[str, Any]) -> list[st
     return [f"{k}={v!r}" for k, v in arguments.items() if v and _FETCHING.fullmatch(k)]
 
 
-def import_object(name: str, module: str, attribute: str) -> Any:
-    """The attribute of a module, which may lie in the current folder."""
+def import_object(name: str, module: str, attribute: str, *, here: bool = True) -> Any:
+    """The attribute of a module, which may lie in the current folder if `here`."""
     try:
-        with working_folder():
+        with working_folder() if here else contextlib.nullcontext():
             found: Any = importlib.import_module(module)
             for part in attribute.split("."):
                 found = getattr(found, part)
     except Exception as error:
         raise GeneratorError(
-            f"{name!r} could not be imported ({brief(error)}); it must be pkg.mod:callable, "
+            f"{name!r:.120} could not be imported ({brief(error)}); it must be pkg.mod:callable, "
             "importable from the current folder or installed"
         ) from error
     return found

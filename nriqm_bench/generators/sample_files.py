@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nriqm_bench.datasets import limits
 from nriqm_bench.generators.errors import GeneratorError, brief
 
 NIFTI = (".nii.gz", ".nii")
@@ -56,6 +57,7 @@ def is_volume(path: Path) -> bool:
     import nibabel
 
     try:
+        limits.check_nifti(path)
         shape = nibabel.load(path).shape
     except Exception as error:
         raise _unreadable(path, error) from error
@@ -117,7 +119,7 @@ def _read(path: Path, *, labels: bool) -> NDArray[Any]:
     kind = ending(path)
     try:
         if kind == ".npy":
-            array = np.load(path, allow_pickle=False)
+            array = limits.load_npy(path)
         elif kind == ".png":
             array = _png(path, labels=labels)
         elif kind == DICOM:
@@ -134,9 +136,7 @@ def _read(path: Path, *, labels: bool) -> NDArray[Any]:
 
 
 def _png(path: Path, *, labels: bool) -> NDArray[Any]:
-    from PIL import Image
-
-    with Image.open(path) as picture:
+    with limits.open_png(path) as picture:
         if picture.mode == "P" and not labels:
             return np.moveaxis(np.asarray(picture.convert("RGB")), -1, 0)
         array = np.asarray(picture)
@@ -152,6 +152,7 @@ def _nifti(path: Path) -> NDArray[Any]:
 
     from nriqm_bench.datasets.volume import Volume
 
+    limits.check_nifti(path)
     image = nibabel.load(path)
     array = np.asanyarray(image.dataobj)
     planes = array.reshape(*array.shape[:2], -1)

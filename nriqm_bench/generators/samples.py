@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nriqm_bench.datasets import limits
 from nriqm_bench.datasets.dicom import read_series
 from nriqm_bench.datasets.folder import read_folder
 from nriqm_bench.generators import sample_files
@@ -63,10 +64,10 @@ def _array_file(source: Source) -> Generator:
 
 def _read_arrays(source: Source) -> tuple[NDArray[Any], NDArray[Any] | None]:
     try:
-        found = np.load(source.path, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found, None
-        with found:
+        if not source.members:
+            return limits.load_npy(source.path), None
+        limits.check_npz(source.path)
+        with np.load(source.path, allow_pickle=False) as found:
             if "images" not in found:
                 raise GeneratorError(
                     f"{source.text} holds the arrays {listed(sorted(found))}, must hold 'images' "

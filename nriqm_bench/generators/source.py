@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from nriqm_bench.generators import archive, links
 from nriqm_bench.generators.errors import GeneratorError
 
 _PYTHON = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _PAGE = (b"<!doctype html", b"<html", b"<?xml", b"<head")
 _LFS = b"version https://git-lfs"
-# An archive is a bomb when it grows beyond both; weights and noise hardly compress.
-_UNPACKED = 2**28
-_RATIO = 200
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,8 @@ class Source:
     Raises
     ------
     GeneratorError
-        When nothing is there, or it is empty, unreadable, a web page or a truncated archive.
+        When nothing is there, or it is empty, unreadable, a web page, an archive that is damaged
+        or would unpack to too much, or a folder with links that lead out of it.
     """
 
     def __init__(self, text: str | Path) -> None:
@@ -79,21 +77,7 @@ class Source:
         """The names inside a zip archive (torch files and .npz are zips); else empty."""
         if not self.head.startswith(b"PK\x03\x04"):
             return ()
-        try:
-            with zipfile.ZipFile(self.path) as archive:
-                inside = archive.infolist()
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            raise GeneratorError(
-                f"{self.text} is a damaged or truncated archive ({error}); copy or "
-                "download it again"
-            ) from error
-        unpacked = sum(info.file_size for info in inside)
-        if unpacked > _UNPACKED and unpacked > _RATIO * self.path.stat().st_size:
-            raise GeneratorError(
-                f"{self.text} would unpack to {unpacked / 2**30:.1f} GiB, more than {_RATIO} times "
-                "its size, which no checkpoint does; it is refused"
-            )
-        return tuple(info.filename for info in inside)
+        return archive.members(self.text, self.path)
 
     def sha256(self) -> str:
         """The sha256 of the file's bytes."""
@@ -110,6 +94,7 @@ class Source:
                 "read as pkg.mod:callable; check the path"
             )
         if self.is_dir:
+            links.check_folder(self.text, self.path)
             return
         if not self.path.is_file():
             raise GeneratorError(f"{self.text} is neither a regular file nor a folder")

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import mmap
 import re
 import warnings
 from typing import Any
 
-from nriqm_bench.generators.errors import GeneratorError, brief
+from nriqm_bench.generators import archive, opcodes
+from nriqm_bench.generators.errors import GeneratorError, brief, listed
 from nriqm_bench.generators.source import Source
 
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-_GLOBAL = re.compile(
-    r"GLOBAL ([\w.]+)|Unsupported class ([\w.]+)|\[?'?([\w.]+)'?\]? is not allowed"
+# What weights and plain data are made of. torch's own list is longer: it has functions that take
+# memory by a number in the file (bytearray, torch.Tensor, _codecs.encode).
+_PLAIN = re.compile(
+    r"collections\.(OrderedDict|Counter)|(builtins|__builtin__)\.(set|complex)"
+    r"|torch(\.cuda|\.storage)?\.\w+Storage|torch\.(Size|device)"
+    r"|torch\.((b?float|complex|q?u?int|bool)\w*|half|double|long|short)"
+    r"|torch\.(nn\.parameter\.Parameter|serialization\._get_layout)"
+    r"|torch\._utils\._rebuild_(tensor(_v2|_v3)?|parameter(_with_state)?)"
 )
+# More entries than any checkpoint has beside its weights.
+_PICKLE = 2**24
+# A legacy file holds its magic number, version, system, content and the keys of its storages.
+_LEGACY_PICKLES = 5
 
 
 def is_torch(source: Source) -> bool:
@@ -52,6 +64,8 @@ def read(source: Source, *, trust: bool = False) -> Any:
             f"{source.text} is a bare Python pickle, which can only be read by running code and is "
             "refused; save the state dict with torch.save, or use nriqm_bench.save_generator"
         )
+    if not trust:
+        check(source)
     try:
         with warnings.catch_warnings():
             # Old files make torch warn about its own storage classes; nothing a user could do.
@@ -63,28 +77,90 @@ def read(source: Source, *, trust: bool = False) -> Any:
                     raise
                 content = torch.load(source.path, map_location="cpu", weights_only=False)
     except Exception as error:
-        raise _explain(source, error, trust) from error
+        if trust and isinstance(error, AttributeError | ImportError):
+            raise GeneratorError(
+                f"{source.text} needs Python code that is not importable here ({brief(error)}); "
+                "run where it is, or save the state dict"
+            ) from error
+        raise damaged(source, error) from error
     source.read["torch"] = content
     return content
 
 
-def _explain(source: Source, error: Exception, trust: bool) -> GeneratorError:
-    text = str(error)
-    if not trust and ("Weights only load failed" in text or "weights_only" in text):
-        named = _GLOBAL.search(text)
-        found = next((g for g in named.groups() if g), "") if named else ""
-        if found or "Unsupported" in text:
-            what = f" ({found})" if found else ""
-            return GeneratorError(
-                f"{source.text} holds Python objects{what} that only exist by running code from "
-                "the file, which is refused; save the state dict, a TorchScript file or use "
-                "nriqm_bench.save_generator, or pass --nriqm-trust if you trust whoever made it"
-            )
-    if trust and isinstance(error, AttributeError | ImportError):
-        return GeneratorError(
-            f"{source.text} needs Python code that is not importable here ({brief(error)}); run "
-            "where it is, or save the state dict"
+def check(source: Source) -> None:
+    """Refuse a torch file that would run code, or take more memory than it has bytes.
+
+    Nothing is unpickled. `read` does this itself; a loader that hands the file to another reader
+    calls it first.
+
+    Raises
+    ------
+    GeneratorError
+        In one sentence.
+    """
+    size = source.path.stat().st_size
+    try:
+        if source.members:
+            archive.check_torch(source.text, source.path)
+            reader = records(source)
+            found = [outline_of(reader, "data.pkl", "data")]
+        else:
+            with (
+                source.path.open("rb") as file,
+                mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream,
+            ):
+                found = [opcodes.outline(stream) for _ in range(_LEGACY_PICKLES)]
+                held = sum(count for plan in found for _, count in plan.storages)
+                if held > size:
+                    raise opcodes.PickleError(f"it claims {held} bytes of weights, more than it is")
+    except opcodes.PickleError as error:
+        raise damaged(source, error) from error
+    named = {name for plan in found for name in plan.globals}
+    called = {name for plan in found for name in plan.called}
+    odd = {n for n in named if not _PLAIN.fullmatch(n)} | {n for n in called if n not in named}
+    odd |= {name for name in called if name.endswith("Storage")}
+    if odd:
+        raise GeneratorError(
+            f"{source.text} holds Python objects ({listed(sorted(odd))}) that only exist by "
+            "running code from the file, which is refused; save the state dict, a TorchScript file "
+            "or use nriqm_bench.save_generator, or pass --nriqm-trust if you trust whoever made it"
         )
+
+
+def records(source: Source) -> Any:
+    """torch's own reader of an archive, so that what is checked is what torch will read."""
+    import torch
+
+    try:
+        return torch._C.PyTorchFileReader(str(source.path))
+    except (RuntimeError, UnicodeError) as error:
+        raise damaged(source, error) from error
+
+
+def outline_of(reader: Any, name: str, folder: str) -> opcodes.Outline:
+    """The outline of one pickle in a torch archive, whose storages lie in `folder` beside it.
+
+    Raises
+    ------
+    PickleError
+        When it is damaged, too large, or claims storages larger than their members.
+    """
+    try:
+        size = reader.get_record_size(name)
+        if size > _PICKLE:
+            raise opcodes.PickleError(f"{name} has {size} bytes; weights belong beside it")
+        plan = opcodes.outline(reader.get_record(name))
+        for key, count in plan.storages:
+            held = reader.get_record_size(f"{folder}/{key}") if count else 0
+            if count > held:
+                raise opcodes.PickleError(f"it claims {count} bytes of weights {key!r}, has {held}")
+    except (RuntimeError, UnicodeError) as error:
+        raise opcodes.PickleError(brief(error)) from error
+    return plan
+
+
+def damaged(source: Source, error: Exception) -> GeneratorError:
+    """The sentence about a file that torch cannot read."""
     return GeneratorError(
         f"{source.text} is no readable torch file: it is damaged, truncated or of another program "
         f"({brief(error)})"

@@ -27,7 +27,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from nriqm_bench.generators import torchfile
+from nriqm_bench.generators import archive, torchfile
 from nriqm_bench.generators.conditions import (
     LABELS,
     MASKS,
@@ -42,7 +42,21 @@ from nriqm_bench.generators.module import declarations, latents, seeded
 from nriqm_bench.generators.source import Options, Source
 
 _NAMESPACES = {"aten", "prim", "prims", "quantized", "_quantized"}
-_FORBIDDEN = {"aten::save", "aten::from_file", "prim::PythonOp", "prim::IgnoredPythonOp"}
+_FORBIDDEN = {
+    "aten::save",
+    "aten::from_file",
+    "prim::Print",
+    "prim::PythonOp",
+    "prim::IgnoredPythonOp",
+}
+_ENDLESS = "a loop that never ends"
+# Operators, brackets and blocks within each other: torch's parser recurses until the stack is full.
+_DEEPEST = 500
+_TOKEN = re.compile(
+    rb"""(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<open>[(\[{])|(?P<close>[)\]}])"""
+    rb"""|(?P<comma>,)|(?P<line>\n *(?:elif\b)?)|(?P<nests>\b(?:not|and|or|if|else|in|is)\b"""
+    rb"""|[-+*/%<>=!@&|^~.])"""
+)
 # What is left after inlining is code that could not be looked at.
 _OPAQUE = {"prim::CallMethod", "prim::CallFunction"}
 _DECLARATIONS = (
@@ -149,28 +163,59 @@ def _types(method: Any) -> tuple[list[str], list[str]]:
 
 
 def _refuse_code_on_load(source: Source) -> None:
-    """Refuse classes that restore themselves by code: it would run before it can be checked."""
-    import torch
+    """Refuse classes that restore themselves by code: it would run before it can be checked.
 
+    Refuse also what torch's reader, which is made for trusted files, would stumble over.
+    """
+    archive.check_torch(source.text, source.path)
     try:
-        # torch's own reader, so that what is checked here is what torch.jit.load will see.
-        reader = torch._C.PyTorchFileReader(str(source.path))
-        texts = {
-            name: bytes(reader.get_record(name))
-            for name in reader.get_all_records()
+        reader = torchfile.records(source)
+        names = reader.get_all_records()
+        for name in names:
+            if name.endswith((".pkl", "_pkl")):
+                torchfile.outline_of(reader, name, name.partition(".")[0])
+        texts = [
+            bytes(reader.get_record(name))
+            for name in names
             if name.startswith("code/") and name.endswith(".py")
-        }
+        ]
+        for text in texts:
+            _check_nesting(text)
     except Exception as error:
         raise GeneratorError(
             f"{source.text} is a damaged or truncated TorchScript file ({brief(error)}); copy it "
             "again"
         ) from error
-    if any(re.search(rb"\b__setstate__\b", text) for text in texts.values()):
+    if any(re.search(rb"\b__setstate__\b", text) for text in texts):
         raise GeneratorError(
             f"{source.text} runs code while it is loaded (__setstate__), which is refused; export "
             "it without packed or quantised parts, or pass --nriqm-trust if you trust whoever "
             "made it"
         )
+
+
+def _check_nesting(text: bytes) -> None:
+    """Raise `ValueError` for code that is nested so deeply that parsing it would crash."""
+    counts = [0]
+    branches, last = 0, ""
+    for token in _TOKEN.finditer(text):
+        kind, before = token.lastgroup, last
+        last = kind or ""
+        if kind == "open":
+            # x[0][0][0] is nested, though its brackets are not.
+            counts[-1] += before == "close"
+            counts.append(1)
+        elif kind == "close" and len(counts) > 1:
+            counts.pop()
+        elif kind == "comma":
+            counts[-1] = min(counts[-1], len(counts) > 1)
+        elif kind == "nests":
+            counts[-1] += 1
+        elif kind == "line" and len(counts) == 1:
+            branches = branches + 1 if token[0].endswith(b"elif") else branches
+            counts = [len(token[0]) // 2]
+        if sum(counts) + branches > _DEEPEST:
+            raise ValueError(f"its code is nested more than {_DEEPEST} times")
 
 
 def _refuse_operators(source: Source, method: Any) -> None:
@@ -179,7 +224,8 @@ def _refuse_operators(source: Source, method: Any) -> None:
         {
             kind
             for kind in _operators(method.inlined_graph)
-            if kind.split("::")[0] not in _NAMESPACES
+            if kind == _ENDLESS
+            or kind.split("::")[0] not in _NAMESPACES
             or kind in _FORBIDDEN | _OPAQUE
             or kind.startswith("prim::rpc_")
         }
@@ -194,12 +240,21 @@ def _refuse_operators(source: Source, method: Any) -> None:
 
 def _operators(block: Any) -> Iterator[str]:
     for node in block.nodes():
-        yield node.kind()
+        yield _ENDLESS if _is_endless(node) else node.kind()
         for inner in node.blocks():
             yield from _operators(inner)
         for attribute in node.attributeNames():
             if node.kindOf(attribute) == "g":
                 yield from _operators(node.g(attribute))
+
+
+def _is_endless(node: Any) -> bool:
+    """Whether a loop has no last round: ``while True`` without a way out."""
+    if node.kind() != "prim::Loop":
+        return False
+    inputs = list(node.inputs())[:2] + list(next(node.blocks()).outputs())[:1]
+    most, first, further = (value.toIValue() for value in inputs)
+    return isinstance(most, int) and most >= 2**62 and first is True and further is True
 
 
 def _unoptimised() -> contextlib.AbstractContextManager[None]:

@@ -260,7 +260,7 @@ def _changed(tmp_path, **changes) -> Path:
         ({"value_range": (2, 1)}, "declares value_range (2.0, 1.0)"),
         ({"value_range": ("a", "b")}, "must be numbers"),
         ({"size": (4,)}, "declares size (4,)"),
-        ({"sampler": {"chunk": 0}}, "chunk = 0, must be at least 1"),
+        ({"sampler": {"chunk": 0}}, "chunk = 0, must be from 1 to 4096"),
         ({"sampler": {"speed": 1}}, "does not take (n, generator) and the settings ['speed']"),
         ({"sampler": {"power": torch.ones(1)}}, "sampler['power'] was Tensor, must be plain"),
         ({"config": {1: 2}}, "has the key 1, must be words"),
