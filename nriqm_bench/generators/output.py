@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nriqm_bench.generators.errors import GeneratorError
+from nriqm_bench.generators.errors import GeneratorError, brief
 from nriqm_bench.images import ImageSet, concatenate
 
 # Below this a minimum means [-1, 1]; above it, interpolation overshoot around [0, 1].
@@ -17,6 +17,14 @@ _NEGATIVE = -0.05
 _OVERSHOOT = 0.05
 _OVERSHOOT_SHARE = 0.01
 _CHANNELS = (1, 2, 3, 4)
+# Integers that use less of their type, and other images that use less of their range, are of
+# another range than it seems.
+_INTEGERS_FILL = 1 / 8
+_FILL = 0.05
+# A channel of so few values is no image.
+_FEW = 8
+# How masks are saved that are looked at.
+_WHITE = 255
 
 Notes = dict[str, str]
 
@@ -74,7 +82,7 @@ def assemble(
         scaled = _scale(name, images, value_range, notes)
         masks = None
         if pairs[0][1] is not None:
-            masks = _masks(name, np.concatenate([m for _, m in pairs]), images)
+            masks = _masks(name, np.concatenate([m for _, m in pairs]), images, notes)
         found = ImageSet(scaled, masks)
     if size is not None and found.spatial != tuple(size):
         raise GeneratorError(
@@ -105,10 +113,15 @@ def _kind(part: Any) -> str:
 
 
 def _array(name: str, role: str, value: Any) -> NDArray[Any]:
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        value = (value.float() if value.is_floating_point() else value).numpy()
-    array = np.asarray(value)
+    try:
+        if hasattr(value, "detach"):
+            value = value.detach().cpu()
+            value = (value.float() if value.is_floating_point() else value).numpy()
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise GeneratorError(
+            f"{name} returned {role} that are no plain array ({brief(error)}), must be real numbers"
+        ) from error
     if array.dtype.kind not in "fiub":
         raise GeneratorError(f"{name} returned {role} of dtype {array.dtype}, must be real numbers")
     return array
@@ -136,6 +149,11 @@ def _check_shape(name: str, images: NDArray[Any], count: int) -> None:
             f"{name} returned images with {images.shape[1]} channels (shape {images.shape}), must "
             f"be 1 to 4{hint}"
         )
+    if min(images.shape[2:]) < 2:
+        raise GeneratorError(
+            f"{name} returned images of shape {images.shape}, must have at least 2 pixels along "
+            "every axis of space; leave out axes of length 1"
+        )
 
 
 def _scale(
@@ -149,9 +167,15 @@ def _scale(
             f"{name} returned NaN or infinity in {int((~finite).sum())} of {len(images)} images; "
             "check its weights and that its precision suits the device"
         )
+    _check_channels(name, images)
     low, high = float(images.min()), float(images.max())
     bounds = declared or _infer(name, images.dtype, low, high, notes)
     width = bounds[1] - bounds[0]
+    if declared and low < high and (high - low) < width / 2:
+        notes["reach"] = (
+            f"{name}: the values reach only [{low:.4g}, {high:.4g}] of the declared range "
+            f"[{bounds[0]:g}, {bounds[1]:g}]"
+        )
     precise = images.astype(np.promote_types(images.dtype, np.float32))
     scaled = ((precise - bounds[0]) / width).astype(np.float32)
     outside = float(np.mean((scaled < -1e-5) | (scaled > 1 + 1e-5)))
@@ -174,16 +198,27 @@ def _scale(
 def _infer(
     name: str, dtype: np.dtype[Any], low: float, high: float, notes: Notes
 ) -> tuple[float, float]:
+    wrong = f"{name} returned values in [{low:.4g}, {high:.4g}] and declares no range"
+    remedy = (
+        "declare value_range=(low, high) in save_generator or as an attribute of the network or "
+        "function, or rescale the samples"
+    )
     if dtype.kind == "u":
         bounds = (0.0, float(np.iinfo(dtype).max))
+        if high < bounds[1] * _INTEGERS_FILL:
+            raise GeneratorError(
+                f"{wrong}, must use more of {dtype} than that to be taken for its full scale "
+                f"[0, {bounds[1]:g}]; {remedy}"
+            )
     elif dtype.kind == "f" and high <= 1.5 and low >= -1.5:
         bounds = (-1.0, 1.0) if low < _NEGATIVE else (0.0, 1.0)
+        if 0 < high - low < _FILL * (bounds[1] - bounds[0]):
+            raise GeneratorError(
+                f"{wrong}, must use more of [{bounds[0]:g}, {bounds[1]:g}] than that to be taken "
+                f"for it; {remedy}"
+            )
     else:
-        raise GeneratorError(
-            f"{name} returned values in [{low:.4g}, {high:.4g}] and declares no range, must be in "
-            "[0, 1] or [-1, 1]; declare value_range=(low, high) in save_generator or as an "
-            "attribute of the network or function, or rescale the samples"
-        )
+        raise GeneratorError(f"{wrong}, must be in [0, 1] or [-1, 1]; {remedy}")
     notes["range"] = (
         f"{name}: no value range is declared; [{bounds[0]:g}, {bounds[1]:g}] was inferred from "
         f"values in [{low:.4g}, {high:.4g}]"
@@ -191,7 +226,20 @@ def _infer(
     return bounds
 
 
-def _masks(name: str, masks: NDArray[Any], images: NDArray[Any]) -> NDArray[np.uint8]:
+def _check_channels(name: str, images: NDArray[Any]) -> None:
+    """Refuse a mask that is returned as a channel: of few values, beside a channel of many."""
+    if images.shape[1] == 1:
+        return
+    counts = [len(np.unique(images[:, c])) for c in range(images.shape[1])]
+    few = [c for c, count in enumerate(counts) if 1 < count <= _FEW]
+    if few and max(counts) > 4 * _FEW:
+        raise GeneratorError(
+            f"{name} returned images whose channel {few[0]} has only {counts[few[0]]} different "
+            "values, which looks like a mask; return a tuple of images and integer masks"
+        )
+
+
+def _masks(name: str, masks: NDArray[Any], images: NDArray[Any], notes: Notes) -> NDArray[np.uint8]:
     expected = (len(images), *images.shape[2:])
     if masks.shape == (len(images), 1, *images.shape[2:]):
         masks = masks[:, 0]
@@ -206,6 +254,12 @@ def _masks(name: str, masks: NDArray[Any], images: NDArray[Any]) -> NDArray[np.u
             f"{name} returned masks with values in [{masks.min():.4g}, {masks.max():.4g}], must be "
             "integer labels from 0 to 255 (take the argmax, or threshold probabilities)"
         )
+    found = set(np.unique(labels).astype(int).tolist())
+    if found <= {0, _WHITE} and _WHITE in found:
+        notes["white"] = f"{name}: the masks hold {_WHITE} as their only label, which became 1"
+        labels = labels / _WHITE
+    if len(found) == 1:
+        notes["labels"] = f"{name}: every pixel of every mask is {found.pop()}"
     return labels.astype(np.uint8)
 
 

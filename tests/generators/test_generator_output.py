@@ -226,3 +226,75 @@ def test_the_key_follows_content_and_settings_but_not_the_name():
 def test_description():
     generator = make(noise, size=(5, 4), available=7, summary="a toy")
     assert generator.describe() == f"toy (test, a toy, 5 x 4, 7 samples; {generator.key()[:12]})"
+
+
+def binary(n, seed):
+    return (noise(n, seed) > 0.5).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("draw", "said"),
+    [
+        # A float image that was cast to integers, and 12 bits in a type of 16.
+        (lambda n, s: binary(n, s).astype(np.uint8), "must use more of uint8"),
+        (lambda n, s: (noise(n, s) * 4095).astype(np.uint16), "must use more of uint16"),
+        # Divided by 255 twice.
+        (lambda n, s: noise(n, s) / 255, "must use more of [0, 1]"),
+        (lambda n, s: noise(n, s).astype(np.float16) * 255, "declares no range"),
+        # A mask as a channel.
+        (lambda n, s: np.concatenate([noise16(n, s), binary16(n, s)], 1), "channel 1 has only 2"),
+        # An image as one row of pixels; a volume of one slice; channels last.
+        (lambda n, s: noise(n, s).reshape(n, 1, 1, -1), "at least 2 pixels along every axis"),
+        (lambda n, s: noise(n, s)[:, :, None], "leave out axes of length 1"),
+        (lambda n, s: np.moveaxis(noise(n, s), 1, -1), "channels seem to come last"),
+        # Tensors that are no arrays.
+        (lambda n, s: torch.from_numpy(noise(n, s)).to_sparse(), "no plain array"),
+        (lambda n, s: torch.full((n, 1, 5, 4), 70000.0).half(), "NaN or infinity"),
+        (lambda n, s: (noise(n, s), noise(n, s)[:, 0] * 8 - 4), "integer labels from 0 to 255"),
+        (lambda n, s: (noise(n, s), np.repeat(binary(n, s), 3, 1)), "take the argmax of one-hot"),
+        (lambda n, s: (noise(n, s), binary(n, s)[:-1, 0]), "masks of shape"),
+        (lambda n, s: (noise(n, s), binary(n, s)[:, 0] * np.nan), "integer labels"),
+        (lambda n, s: np.stack(list(noise(n, s))[:-1]), "returned 3 images when 4"),
+    ],
+)
+def test_wrong_outputs_that_look_right(draw, said):
+    assert said in fails(draw)
+
+
+def noise16(n, seed):
+    return np.random.default_rng(seed).random((n, 1, 16, 16)).astype(np.float32)
+
+
+def binary16(n, seed):
+    return (noise16(n, seed) > 0.5).astype(np.float32)
+
+
+def test_half_precision_and_true_channels_are_images():
+    half = make(lambda n, s: torch.from_numpy(noise(n, s)).half()).sample(4, 0)
+    brain = make(lambda n, s: torch.from_numpy(noise(n, s)).bfloat16()).sample(4, 0)
+    np.testing.assert_allclose(half.images, brain.images, atol=0.005)
+    # Four contrasts, one of which a scanner did not give.
+    images = np.concatenate([noise16(4, 0), noise16(4, 1), np.zeros((4, 1, 16, 16))], 1)
+    assert make(lambda n, s: images).sample(4, 0).channels == 3
+    # Few grey values in every channel are no mask beside an image.
+    assert make(lambda n, s: np.repeat(binary(n, s), 2, 1)).sample(4, 0).channels == 2
+
+
+def test_white_masks_become_labels_and_are_said():
+    generator = make(lambda n, s: (noise(n, s), binary(n, s)[:, 0].astype(np.uint8) * 255))
+    assert set(np.unique(generator.sample(4, 0).masks)) == {0, 1}
+    assert "toy: the masks hold 255 as their only label, which became 1" in generator.notes
+    labelled = make(lambda n, s: (noise(n, s), np.where(binary(n, s)[:, 0] > 0, 255, 7)))
+    assert set(np.unique(labelled.sample(4, 0).masks)) == {7, 255}
+
+
+def test_masks_of_nothing_are_said():
+    generator = make(lambda n, s: (noise(n, s), np.zeros((n, 5, 4), int)))
+    generator.sample(4, 0)
+    assert "toy: every pixel of every mask is 0" in generator.notes
+
+
+def test_a_declared_range_that_is_not_reached_is_said():
+    generator = make(lambda n, s: 0.4 * noise(n, s), value_range=(-1, 1))
+    generator.sample(4, 0)
+    assert "of the declared range [-1, 1]" in generator.notes[0]
