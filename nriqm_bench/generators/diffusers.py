@@ -209,16 +209,18 @@ def _build(
 def _network(diffusers: Any, folder: Folder, part: str, kind: str, notes: list[str]) -> Any:
     factory = getattr(diffusers, kind)
     arguments = _arguments(folder, f"{part}/config.json", factory, notes)
-    if not folder.has(f"{part}/{_WEIGHTS}"):
+    name = f"{part}/{_WEIGHTS}"
+    if not folder.has(name):
         pickles = [p.name for p in sorted((folder.root / part).glob("*.bin"))]
-        has = f"has only the pickle {pickles[0]}" if pickles else "has no weights"
-        raise GeneratorError(
-            f"{folder.text} {has} for {part}, must have {part}/{_WEIGHTS}; save it again with "
-            "pipeline.save_pretrained(folder)"
-        )
-    model, _ = assemble(
-        f"{folder.text}: {part}", factory, arguments, folder.weights(f"{part}/{_WEIGHTS}")
-    )
+        if not (pickles and folder.trust):
+            has = f"has only the pickle {pickles[0]}" if pickles else "has no weights"
+            trust = ", or pass --nriqm-trust if you trust whoever made it" if pickles else ""
+            raise GeneratorError(
+                f"{folder.text} {has} for {part}, must have {name}; save it again with "
+                f"pipeline.save_pretrained(folder){trust}"
+            )
+        name = f"{part}/{pickles[0]}"
+    model, _ = assemble(f"{folder.text}: {part}", factory, arguments, folder.weights(name))
     return model
 
 

@@ -45,7 +45,7 @@ def unet(**changes):
     return filled(diffusers.UNet2DModel(**{**UNET, **changes}))
 
 
-def ddpm(steps: int = 20, **changes):
+def ddpm(steps: int = 8, **changes):
     return diffusers.DDPMPipeline(unet(**changes), diffusers.DDPMScheduler(steps))
 
 
@@ -54,7 +54,7 @@ def ldm(kind: str):
         getattr(diffusers, kind)(in_channels=1, out_channels=1, latent_channels=4, **BLOCKS, **TWO)
     )
     net = unet(in_channels=4, out_channels=4, sample_size=8)
-    return diffusers.LDMPipeline(autoencoder, net, diffusers.DDIMScheduler(50))
+    return diffusers.LDMPipeline(autoencoder, net, diffusers.DDIMScheduler(10))
 
 
 def saved(pipeline, folder: Path) -> Path:
@@ -85,9 +85,9 @@ def test_ddpm_is_what_the_pipeline_samples(tmp_path):
     pipeline = ddpm()
     generator = load_generator(saved(pipeline, tmp_path / "brains"))
     assert (generator.name, generator.kind, generator.size) == ("brains", "diffusers", (16, 16))
-    assert "DDPMPipeline, DDPMScheduler, 20 steps" in generator.describe()
-    assert "takes 20 of its 20 training steps" in " ".join(generator.notes)
-    np.testing.assert_allclose(drawn(generator), directly(pipeline, 20), atol=1e-5)
+    assert "DDPMPipeline, DDPMScheduler, 8 steps" in generator.describe()
+    assert "takes 8 of its 8 training steps" in " ".join(generator.notes)
+    np.testing.assert_allclose(drawn(generator), directly(pipeline, 8), atol=1e-5)
 
 
 def test_ddim_and_its_steps(tmp_path):
@@ -107,7 +107,7 @@ def test_latent_diffusion(tmp_path, kind):
     pipeline = ldm(kind)
     generator = load_generator(saved(pipeline, tmp_path / "a"))
     assert generator.size == (16, 16)
-    np.testing.assert_allclose(drawn(generator), directly(pipeline, 50), atol=1e-5)
+    np.testing.assert_allclose(drawn(generator), directly(pipeline, 10), atol=1e-5)
 
 
 def test_labels_are_drawn_for_a_class_conditional_network(tmp_path):
@@ -119,7 +119,7 @@ def test_labels_are_drawn_for_a_class_conditional_network(tmp_path):
     labels = torch.from_numpy(np.random.default_rng([first, 1]).integers(3, size=16))
     forward = pipeline.unet.forward
     pipeline.unet.forward = lambda x, t: forward(x, t, class_labels=labels)
-    np.testing.assert_allclose(images, directly(pipeline, 20), atol=1e-5)
+    np.testing.assert_allclose(images, directly(pipeline, 8), atol=1e-5)
 
 
 def test_settings_that_this_version_does_not_know_are_said(tmp_path):
@@ -222,6 +222,9 @@ def test_damaged_and_foreign_weights(tmp_path):
     assert "has no weights" in refusal(folder)
     torch.save({}, weights.with_suffix(".bin"))
     assert "only the pickle diffusion_pytorch_model.bin" in refusal(folder)
+    torch.save(ddpm().unet.state_dict(), weights.with_suffix(".bin"))
+    assert "--nriqm-trust" in refusal(folder)
+    assert load_generator(folder, trust=True).kind == "diffusers"
     outside = tmp_path / "outside.safetensors"
     outside.write_bytes(whole)
     weights.symlink_to(outside)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import os
@@ -114,7 +115,7 @@ def ddpm_config(**changes) -> dict:
         "image_dim": 16,
         "network_def": definition("DiffusionModelUNet", UNET),
         "network": "$@network_def.to(@device)",
-        "num_train_timesteps": 20,
+        "num_train_timesteps": 10,
         "scheduler": {
             "_target_": "monai.networks.schedulers.DDPMScheduler",
             "num_train_timesteps": "@num_train_timesteps",
@@ -155,13 +156,13 @@ def directly(call, shape, n: int = 5, seed: int = 3) -> np.ndarray:
 
 def test_ddpm_is_what_the_inferer_samples(tmp_path):
     generator = load_generator(ddpm(tmp_path / "bundle"))
-    scheduler = schedulers.DDPMScheduler(num_train_timesteps=20, clip_sample_min=0)
+    scheduler = schedulers.DDPMScheduler(num_train_timesteps=10, clip_sample_min=0)
     inferer = DiffusionInferer(scheduler)
     net = network("DiffusionModelUNet", UNET)
     expected = directly(lambda z: inferer.sample(z, net, verbose=False), (1, 16, 16))
     images = drawn(generator)
     assert (generator.name, generator.kind, generator.size) == ("bundle", "monai-bundle", (16, 16))
-    assert "DDPMScheduler, 20 steps" in generator.describe()
+    assert "DDPMScheduler, 10 steps" in generator.describe()
     np.testing.assert_allclose(images.images, np.clip(expected, 0, 1), atol=1e-5)
     assert not (tmp_path / "canary").exists()
 
@@ -216,7 +217,7 @@ def test_steps_that_nobody_sets_are_said(tmp_path):
     path = ddpm(tmp_path / "a", scheduler={"_target_": "DDIMScheduler"})
     generator = load_generator(path)
     assert "DDIMScheduler takes 50 of 1000" in " ".join(generator.notes)
-    assert "DDPMScheduler takes 20 of 20" in " ".join(load_generator(ddpm(tmp_path / "b")).notes)
+    assert "DDPMScheduler takes 10 of 10" in " ".join(load_generator(ddpm(tmp_path / "b")).notes)
 
 
 def test_settings_beside_the_configs(tmp_path):
@@ -260,7 +261,7 @@ def test_joint_images_and_masks_follow_the_metadata(tmp_path):
         outputs={**outputs, "num_channels": 2},
     )
     images = drawn(load_generator(path))
-    scheduler = schedulers.DDPMScheduler(num_train_timesteps=20, clip_sample_min=0)
+    scheduler = schedulers.DDPMScheduler(num_train_timesteps=10, clip_sample_min=0)
     expected = directly(sampled(net, scheduler), (2, 16, 16))
     np.testing.assert_allclose(images.images, np.clip(expected[:, :1], 0, 1), atol=1e-5)
     np.testing.assert_array_equal(images.masks, expected[:, 1] > 0.5)
@@ -547,7 +548,7 @@ def test_spade_diffusion(tmp_path):
         load_generator(path).sample(2, 0)
     masks = label_maps(path)
     images, seg = painted(load_generator(path), masks)
-    inferer = DiffusionInferer(schedulers.DDPMScheduler(20, clip_sample_min=0))
+    inferer = DiffusionInferer(schedulers.DDPMScheduler(10, clip_sample_min=0))
     expected = directly(lambda z: inferer.sample(z, net, seg=seg, verbose=False), (1, 16, 16))
     np.testing.assert_allclose(images, np.clip(expected / 100 + 0.5, 0, 1), atol=1e-5)
     label_maps(path, 4)
@@ -896,6 +897,21 @@ def test_damaged_and_foreign_weights(tmp_path, monkeypatch):
     file.symlink_to(outside)
     assert "lies outside" in refusal(path)
     assert not (tmp_path / "canary").exists()
+
+
+def test_flipped_bits_give_a_sentence_or_images(tmp_path):
+    path = ddpm(tmp_path / "a")
+    rng = np.random.default_rng(0)
+    for name in ("models/model.pt", "configs/inference.json", "configs/metadata.json"):
+        whole = (path / name).read_bytes()
+        for _ in range(6):
+            damaged = bytearray(whole)
+            for position in rng.integers(0, len(whole), 10):
+                damaged[position] ^= 1 << int(rng.integers(8))
+            (path / name).write_bytes(damaged)
+            with contextlib.suppress(GeneratorError):
+                load_generator(path).sample(2, 0)
+        (path / name).write_bytes(whole)
 
 
 class Bomb:

@@ -20,7 +20,7 @@ from nriqm_bench.generators.monai_bundle.expressions import CodeError, Component
 
 # Configs are small; these bounds stop nested aliases and macros from growing without end.
 _MOST_BYTES = 4_000_000
-_MOST_NODES = 100_000
+_MOST_NODES = 20_000
 _SEPARATOR = "::"
 _REFERENCE = re.compile(r"@(\w+(?:(?:::|#)\w+)*)")
 _RELATIVE = re.compile(r"([@%])((?:::|#)+)(?=\w)")
