@@ -3,7 +3,7 @@
 import pytest
 
 
-@pytest.mark.nriqm_gate("memorisation", "memorisation-pixels")
+@pytest.mark.nriqm_gate("memorisation*")
 def test_memorisation(gate):
     assert gate.verdict == "pass", gate.reason
 
@@ -15,4 +15,19 @@ def test_diversity(gate):
 
 @pytest.mark.nriqm_gate("fidelity")
 def test_fidelity(gate):
+    assert gate.verdict == "pass", gate.reason
+
+
+@pytest.mark.nriqm_gate("anatomy*")
+def test_anatomy(gate):
+    assert gate.verdict == "pass", gate.reason
+
+
+@pytest.mark.nriqm_gate("sites")
+def test_sites(gate):
+    assert gate.verdict == "pass", gate.reason
+
+
+@pytest.mark.nriqm_gate("limit-*")
+def test_limits(gate):
     assert gate.verdict == "pass", gate.reason

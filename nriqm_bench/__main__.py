@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nriqm_bench.calibration import command as calibration
+from nriqm_bench.demo import command as demo
 from nriqm_bench.testing.command import add_arguments
 
 KINDS = ("metrics", "extractors", "perturbations", "datasets", "generators", "cases")
@@ -99,6 +100,17 @@ def _false_alarms(asked: argparse.Namespace) -> int:
     return 0
 
 
+def _copies(asked: argparse.Namespace) -> int:
+    sys.stdout.write("\n".join(calibration.run_copies(asked)) + "\n")
+    return 0
+
+
+def _demo(asked: argparse.Namespace) -> int:
+    lines, ok = demo.run(asked)
+    sys.stdout.write("\n".join(lines).strip("\n") + "\n")
+    return int(not ok)
+
+
 def _read(path: Path) -> Any:
     from nriqm_bench.reporting import SchemaError, from_json
 
@@ -140,6 +152,14 @@ def _parser() -> argparse.ArgumentParser:
     alarms = commands.add_parser("false-alarms", help="how often a case sees what was not done")
     calibration.add_false_alarms(alarms)
     alarms.set_defaults(run=_false_alarms)
+    copies = commands.add_parser("copies", help="how well copied images are told from the others")
+    calibration.add_copies(copies)
+    copies.set_defaults(run=_copies)
+    shown = commands.add_parser(
+        "demo", help="which gate catches which rogue; exit 1 when one gets away"
+    )
+    demo.add_arguments(shown)
+    shown.set_defaults(run=_demo)
     return parser
 
 

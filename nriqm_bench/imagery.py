@@ -16,6 +16,7 @@ from nriqm_bench.provenance import code_digest, rng_for
 from nriqm_bench.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
+    from nriqm_bench.extractors import Extractor
     from nriqm_bench.generators import Generator
     from nriqm_bench.images import ImageSet
 
@@ -85,6 +86,10 @@ class Imagery:
     def _common_size(self) -> int:
         sizes: dict[str, tuple[int, ...]] = {}
         for name, generator in self.generators.items():
+            if generator.needs_masks and generator.size is None:
+                raise SettingsError(
+                    f"{name} makes images from masks but does not say of which size; declare size"
+                )
             sizes[name] = generator.size or generator.sample(1, self.settings.seed).spatial
         if not sizes:
             return self.dataset.size() or DEFAULT_SIZE
@@ -104,9 +109,31 @@ class Imagery:
             if source in PARTS:
                 found = self.dataset.load(source, s.n, s.seed, self.size, progress=self.progress)
             else:
-                found = self.generators[source].sample(s.n, s.seed, progress=self.progress)
+                generator = self.generators[source]
+                masks = self.conditions(source) if generator.needs_masks else None
+                found = generator.sample(s.n, s.seed, progress=self.progress, masks=masks)
             self._images[source] = found
         return self._images[source]
+
+    def conditions(self, generator: str) -> NDArray[np.uint8]:
+        """The masks that a generator which needs some makes its images from: the training part's.
+
+        Raises
+        ------
+        SettingsError
+            When the training images have none.
+        """
+        train = self.images("train")
+        if train.masks is None:
+            raise SettingsError(
+                f"{generator} makes images from masks, but the training images of "
+                f"{self.settings.dataset} have none; choose a dataset with masks"
+            )
+        self.generators[generator].note(
+            "masks",
+            f"{generator}: its images were made from the masks of {len(train)} training images",
+        )
+        return train.masks
 
     def recipe(self, source: str, case: Case | None = None, level: float = 0.0) -> dict[str, Any]:
         """What the images are made of, as content: equal recipes give equal images."""
@@ -116,6 +143,8 @@ class Imagery:
             base |= {"dataset": self.dataset.key(), "part": source, "size": self.size}
         else:
             base |= {"generator": self.generators[source].key()}
+            if self.generators[source].needs_masks:
+                base["masks"] = self.recipe("train")
         if case is None or level == 0:
             return base
         perturbation = perturbations.get(case.perturbation)
@@ -159,13 +188,17 @@ class Imagery:
         self, source: str, extractor: str, case: Case | None = None, level: float = 0.0
     ) -> NDArray[np.float32]:
         """``(n, d)`` features of a source, damaged or not; computed once and cached by content."""
+        return self.described(source, self.extractor(extractor), case, level)
+
+    def described(
+        self, source: str, extractor: Extractor, case: Case | None = None, level: float = 0.0
+    ) -> NDArray[np.float32]:
+        """`features` of an extractor that is no feature space of its own."""
 
         def make() -> ImageSet:
             return self.images(source) if case is None else self.perturbed(source, case, level)
 
-        return self.store.features(
-            self.extractor(extractor), self.recipe(source, case, level), make, self.progress
-        )
+        return self.store.features(extractor, self.recipe(source, case, level), make, self.progress)
 
     def extractor(self, spec: str) -> Any:
         """The extractor of a specification, fitted to the training images where it learns."""
@@ -186,19 +219,19 @@ class Imagery:
         if case.region and case.region != self.dataset.region:
             return f"{case.region}s"
         needs = perturbations.get(case.perturbation).needs & {"masks", "sites"}
-        lacking = [name for name in (self._lacking(source) if needs else ()) if name in needs]
+        lacking = [name for name in (self.lacking(source) if needs else ()) if name in needs]
         return " and ".join(lacking) or (self.unreadable(source, extractor) if extractor else "")
 
     def unreadable(self, source: str, extractor: str) -> str:
         """What the images of `source`, or real ones, lack for a feature space; empty if nothing."""
         found = self._opened(extractor)
         if "masks" in getattr(found, "needs", ()):
-            if "masks" in self._lacking(source):
+            if "masks" in self.lacking(source):
                 return "masks"
             # Where real images have none there is nothing to compare with.
-            if any("masks" in self._lacking(part) for part in PARTS):
+            if any("masks" in self.lacking(part) for part in PARTS):
                 return "real images with masks"
-        if "masks" in getattr(found, "fit_needs", ()) and "masks" in self._lacking("train"):
+        if "masks" in getattr(found, "fit_needs", ()) and "masks" in self.lacking("train"):
             return "masks of training images"
         return ""
 
@@ -214,8 +247,18 @@ class Imagery:
         subjects: list[str] = self.store.value({"subjects": self.recipe(part)}, compute)
         return subjects
 
-    def _lacking(self, source: str) -> list[str]:
-        """Of masks and sites, what the images of a source do not have."""
+    def sites(self, part: str) -> list[str]:
+        """The site of each image of a part of the dataset; empty where sites are not known."""
+
+        def compute() -> list[str]:
+            found = self.images(part)
+            return [] if found.sites is None else [str(s) for s in found.sites]
+
+        sites: list[str] = self.store.value({"sites": self.recipe(part)}, compute)
+        return sites
+
+    def lacking(self, source: str) -> list[str]:
+        """Of masks and sites, what the images of a source do not have (one site is none)."""
 
         def compute() -> list[str]:
             found = self.images(source)

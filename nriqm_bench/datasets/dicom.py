@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nriqm_bench.datasets import readers, slicing, split
+from nriqm_bench.datasets import limits, readers, slicing, split
 from nriqm_bench.datasets.inventory import Case, Entry, Inventory, Scan
 from nriqm_bench.datasets.source import Progress
 from nriqm_bench.datasets.volume import Volume
@@ -82,6 +82,16 @@ def dicom(
     inventory = scan(path)
     name = inventory.contrast(contrast)
     return slicing.load(inventory, name, slicing.slices, n, seed, part, size, progress)
+
+
+def read_series(
+    path: str | Path, *, size: int | None = None, progress: Progress | None = None
+) -> ImageSet:
+    """Slices of every series below a folder, all parts together, in the order of the folders.
+
+    Read as `dicom` does; the same errors, except those about parts.
+    """
+    return slicing.load_all(scan(path), DEFAULT, slicing.slices, size, progress)
 
 
 def scan(path: str | Path) -> Inventory:
@@ -180,10 +190,8 @@ class _Pixels:
 
 def _pixels(file: Path) -> NDArray[np.float32]:
     """``(columns, rows)``, bright where the patient's signal is high."""
-    import pydicom
-
     with readers.naming(Path(file.name)):
-        found = pydicom.dcmread(file)
+        found = limits.read_dicom(file)
         stored = found.pixel_array.T.astype(np.float32)
         values = stored * np.float32(found.get("RescaleSlope") or 1)
         values += np.float32(found.get("RescaleIntercept") or 0)
@@ -236,10 +244,8 @@ def _who(file: Path) -> tuple[str, str]:
 
 
 def _head(file: Path) -> Any:
-    import pydicom
-
     with readers.naming(Path(file.name)):
-        found = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
+        found = limits.read_dicom(file, stop_before_pixels=True, specific_tags=_TAGS)
         if "Rows" not in found or "Columns" not in found:
             raise ValueError("it holds no image")
         return found

@@ -61,6 +61,22 @@ def load(
     return gather(entries, read, f"{where}, {part}", progress, n, part)
 
 
+def load_all(
+    inventory: Inventory,
+    contrast: str,
+    pick: Pick,
+    size: int | None,
+    progress: Progress | None,
+) -> ImageSet:
+    """The images of every volume of an inventory, all parts together."""
+    fit = Preprocess(size)
+
+    def read(entry: Entry) -> ImageSet:
+        return _read(entry, inventory, pick, fit)
+
+    return gather(inventory.entries(contrast), read, inventory.root.name, progress)
+
+
 def slices(
     volume: Volume, masks: NDArray[np.uint8] | None, fit: Preprocess
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None]:

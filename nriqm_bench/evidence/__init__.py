@@ -7,6 +7,7 @@ sentence.
 
 from __future__ import annotations
 
+from nriqm_bench.evidence.agreement import Agreement, kendall
 from nriqm_bench.evidence.curve import Curve
 from nriqm_bench.evidence.expectations import (
     Expectation,
@@ -20,20 +21,27 @@ from nriqm_bench.evidence.expectations import (
     outweighed,
     unspecified,
 )
-from nriqm_bench.evidence.floor import Floor, holm
+from nriqm_bench.evidence.floor import Floor, ShareFloor, holm
+from nriqm_bench.evidence.hotelling import HotellingFloor, Means, distance
 from nriqm_bench.evidence.verdict import Verdict
 
 __all__ = [
+    "Agreement",
     "Curve",
     "Expectation",
     "Floor",
+    "HotellingFloor",
+    "Means",
+    "ShareFloor",
     "Verdict",
     "bell",
     "converges",
     "degrades",
+    "distance",
     "flat",
     "holm",
     "improves",
+    "kendall",
     "linear",
     "not_better",
     "outweighed",

@@ -129,13 +129,26 @@ class Curve:
         if self.noise is None or (self.noise.detection_level is None and own < 3.0):
             return None
         effect = (own * self.floor.sd) / self.noise.floor.sd
+        return self.noise._level(effect)[0]
+
+    def level_at(self, value: float) -> tuple[float, bool]:
+        """The smallest level at which the metric is as bad as `value`, and whether none is.
+
+        By linear interpolation, as in `equivalent`: the first level for a value no worse than
+        there, the last for one that is worse than all (and then True).
+        """
+        worse = self.values[0] - value if self.higher_is_better else value - self.values[0]
+        return self._level(worse / self.floor.sd)
+
+    def _level(self, effect: float) -> tuple[float, bool]:
+        """Where the curve first worsens by `effect` floor SD, and whether it nowhere does."""
         if effect <= 0:
-            return 0.0
-        reached = np.flatnonzero(self.noise.effects >= effect)
+            return self.levels[0], False
+        reached = np.flatnonzero(self.effects >= effect)
         if len(reached) == 0:
-            return self.noise.levels[-1]
+            return self.levels[-1], True
         step = slice(reached[0] - 1, reached[0] + 1)
-        return float(np.interp(effect, self.noise.effects[step], self.noise.levels[step]))
+        return float(np.interp(effect, self.effects[step], self.levels[step])), False
 
     def meets(self, expectation: Expectation) -> Verdict:
         """Whether the curve is as `expectation` says; the verdict's text holds the numbers."""

@@ -57,7 +57,8 @@ class Floor:
         """The chance that fresh real data score at least as far out as `value`, one-sided.
 
         The predictive t distribution of one more split: ``(value - mean) / (sd sqrt(1 + 1/s))``
-        with ``s - 1`` degrees of freedom.
+        with ``s - 1`` degrees of freedom; or, where that is heavier, Pearson's type III (gamma)
+        with the splits' own skewness: distances and small shares have a long tail on one side.
 
         Parameters
         ----------
@@ -73,8 +74,10 @@ class Floor:
         """
         if math.isnan(value):
             raise ValueError("value was nan, must be a number to be compared with the floor")
-        t = (value - self.mean) / (self.sd * math.sqrt(1 + 1 / len(self.values)))
-        return float(stats.t.sf(t if _sign(direction) > 0 else -t, len(self.values) - 1))
+        sign = _sign(direction)
+        t = sign * (value - self.mean) / (self.sd * math.sqrt(1 + 1 / len(self.values)))
+        light = float(stats.t.sf(t, len(self.values) - 1))
+        return max(light, float(stats.pearson3.sf(t, self._skew(sign)))) if t > 0 else light
 
     def threshold(self, alpha: float, direction: str) -> float:
         """The value whose `tail` is `alpha`: fresh real data pass it once in 1 / `alpha` runs.
@@ -86,8 +89,66 @@ class Floor:
         """
         if not 0 < alpha < 1:
             raise ValueError(f"alpha was {alpha}, must be above 0 and below 1")
+        sign = _sign(direction)
         t = float(stats.t.isf(alpha, len(self.values) - 1))
-        return self.mean + _sign(direction) * t * self.sd * math.sqrt(1 + 1 / len(self.values))
+        if t > 0:
+            t = max(t, float(stats.pearson3.isf(alpha, self._skew(sign))))
+        return self.mean + sign * t * self.sd * math.sqrt(1 + 1 / len(self.values))
+
+    def _skew(self, sign: int) -> float:
+        """The splits' skewness towards the bad side; none where it is rounding or negative."""
+        if float(np.std(self.values, ddof=1)) < self.sd:
+            return 0.0
+        return max(sign * float(stats.skew(self.values)), 0.0)
+
+
+@dataclass(frozen=True, repr=False)
+class ShareFloor(Floor):
+    """The floor of a share of images: counts are whole, so that its tail is at least binomial.
+
+    Parameters
+    ----------
+    images
+        In each set.
+    seen
+        Real images over all splits that are not repeats: what the share is known from.
+    """
+
+    images: int = 1
+    seen: int = 1
+
+    def tail(self, value: float, direction: str) -> float:
+        """As `Floor.tail`; at least the beta-binomial chance of so many of `images`.
+
+        The share of all real images is known from `seen` of them (Jeffreys' prior): that none of
+        them has a property does not make the first sample that has it an alarm. Images of one
+        subject are alike: both numbers shrink by how much the splits vary beyond the binomial.
+        """
+        found = super().tail(value, direction)
+        # From the bad side: the share that is bad.
+        bad = value if _sign(direction) > 0 else 1 - value
+        mean = self.mean if _sign(direction) > 0 else 1 - self.mean
+        binomial = max(mean * (1 - mean), 1 / self.seen) / self.images
+        alike = max(self.sd**2 / binomial, 1.0)
+        n, known = max(round(self.images / alike), 1), self.seen / alike
+        least = math.ceil(bad * n - 1e-9)
+        a, b = mean * known + 0.5, (1 - mean) * known + 0.5
+        return max(found, float(stats.betabinom.sf(least - 1, n, a, b)))
+
+    def threshold(self, alpha: float, direction: str) -> float:
+        """As `Floor.threshold`: the last share that is not beyond, of so many images."""
+        super().threshold(alpha, direction)
+        shares = np.arange(self.images + 1) / self.images
+        ordered = shares if _sign(direction) > 0 else shares[::-1]
+        low, high = 0, self.images
+        # The tail falls along the way: bisection.
+        while low < high:
+            middle = (low + high) // 2
+            if self.tail(float(ordered[middle]), direction) > alpha:
+                low = middle + 1
+            else:
+                high = middle
+        return float(ordered[max(low - 1, 0)])
 
 
 def holm(p_values: Sequence[float], alpha: float = 0.05) -> list[tuple[bool, float]]:

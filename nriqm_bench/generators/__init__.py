@@ -32,7 +32,19 @@ if TYPE_CHECKING:
     Kind = Callable[[Source, Options], Generator | None]
 
 # The order in which the built-in kinds are asked: the narrowest description first.
-BUILTIN = ("python", "samples", "torchscript", "checkpoint", "state-dict", "pickled")
+BUILTIN = (
+    "python",
+    "monai-bundle",
+    "diffusers",
+    "exported",
+    "onnx",
+    "samples",
+    "torchscript",
+    "lightning",
+    "checkpoint",
+    "state-dict",
+    "pickled",
+)
 
 _KINDS: Registry[Kind] = Registry(
     "generator kind",

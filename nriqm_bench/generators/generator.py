@@ -7,6 +7,9 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from nriqm_bench.generators.errors import GeneratorError, brief
 from nriqm_bench.generators.output import assemble
 from nriqm_bench.images import ImageSet
@@ -15,6 +18,9 @@ from nriqm_bench.images import ImageSet
 LOADER_VERSION = 1
 
 CHUNK = 16
+
+# Keeps the order of masks apart from other draws of the same seed.
+_MASK_ORDER = 2
 
 Progress = Callable[[Iterable[int], str, int], Iterable[int]]
 
@@ -30,7 +36,8 @@ class Generator:
         The name of the loader.
     draw
         ``(n, seed) -> ImageSet``, an array or tensor ``(n, channels, *spatial)``, or a tuple of
-        images and integer masks ``(n, *spatial)``.
+        images and integer masks ``(n, *spatial)``. One that `conditions.takes_masks` marked is
+        called ``(n, seed, masks)`` with integers ``(n, *spatial)``.
     content
         The sha256 of everything that decides the images, apart from n and seed.
     settings
@@ -52,6 +59,8 @@ class Generator:
 
     Attributes
     ----------
+    needs_masks
+        Whether `sample` must be given masks: the images are made from them.
     notes
         Sentences for the run's report: what was inferred, chosen or clipped.
     """
@@ -60,7 +69,7 @@ class Generator:
         self,
         name: str,
         kind: str,
-        draw: Callable[[int, int], Any],
+        draw: Callable[..., Any],
         *,
         content: str,
         settings: Mapping[str, Any] | None = None,
@@ -77,6 +86,7 @@ class Generator:
         self.value_range = value_range
         self.available = available
         self.uses_architecture = uses_architecture
+        self.needs_masks = bool(getattr(draw, "needs_masks", False))
         self._draw = draw
         self._content = content
         self._settings = dict(settings or {})
@@ -116,7 +126,14 @@ class Generator:
         said = ", ".join(p for p in parts if p)
         return f"{self.name} ({said}; {self.key()[:12]})"
 
-    def sample(self, n: int, seed: int = 0, progress: Progress | None = None) -> ImageSet:
+    def sample(
+        self,
+        n: int,
+        seed: int = 0,
+        progress: Progress | None = None,
+        *,
+        masks: ArrayLike | None = None,
+    ) -> ImageSet:
         """Draw `n` images.
 
         Parameters
@@ -127,11 +144,16 @@ class Generator:
             Equal seeds give equal images.
         progress
             ``(iterable, description, total) -> iterable``, wrapped around the chunks.
+        masks
+            For a generator that `needs_masks`: real label maps ``(m, *spatial)`` to make images
+            of. They are used in an order that `seed` decides, again from the start when n is
+            larger than m; generators without need of masks leave them unread.
 
         Returns
         -------
         ImageSet
-            ``(n, channels, *spatial)`` in [0, 1], with masks where the generator makes them.
+            ``(n, channels, *spatial)`` in [0, 1], with masks where the generator makes them, or
+            the given ones where it is made from them.
 
         Raises
         ------
@@ -140,16 +162,21 @@ class Generator:
         """
         if n < 1:
             raise GeneratorError(f"n was {n}, must be at least 1; pass --nriqm-n")
-        if self._chunk is None:
-            parts = [self._call(n, seed)]
-            counts = [n]
-        else:
-            total = -(-n // self._chunk)
-            steps: Iterable[int] = range(total)
-            if progress is not None:
-                steps = progress(steps, f"sampling {self.name}", total)
-            parts = [self._call(self._chunk, chunk_seed(seed, step)) for step in steps]
-            counts = [self._chunk] * total
+        given = self._conditions(masks, seed)
+        size = n if self._chunk is None else self._chunk
+        total = -(-n // size)
+        steps: Iterable[int] = range(total)
+        if progress is not None and self._chunk is not None:
+            steps = progress(steps, f"sampling {self.name}", total)
+        parts = []
+        for step in steps:
+            chosen = None
+            if given is not None:
+                chosen = given[np.arange(step * size, (step + 1) * size) % len(given)]
+            parts.append(
+                self._call(size, seed if self._chunk is None else chunk_seed(seed, step), chosen)
+            )
+        counts = [size] * total
         images, notes = assemble(
             parts, counts, name=self.name, size=self.size, value_range=self.value_range
         )
@@ -157,9 +184,33 @@ class Generator:
             self.note(subject, sentence)
         return images[:n]
 
-    def _call(self, n: int, seed: int) -> Any:
+    def _conditions(self, masks: ArrayLike | None, seed: int) -> NDArray[np.int64] | None:
+        """The masks in the order of `seed`; None for a generator that takes none."""
+        if not self.needs_masks:
+            return None
+        if masks is None:
+            raise GeneratorError(
+                f"{self.name} makes images from masks and was given none; choose a dataset whose "
+                "training images have masks, or pass masks to sample()"
+            )
+        given = np.asarray(masks)
+        if given.ndim not in (3, 4) or given.dtype.kind not in "biu" or not given.size:
+            raise GeneratorError(
+                f"masks had shape {given.shape} and dtype {given.dtype}, must be integer labels "
+                "(m, height, width)"
+            )
+        order = np.random.default_rng((seed, _MASK_ORDER)).permutation(len(given))
+        return given.astype(np.int64)[order]
+
+    def _call(self, n: int, seed: int, masks: NDArray[np.int64] | None) -> Any:
         try:
-            return self._draw(n, seed)
+            if masks is None:
+                return self._draw(n, seed)
+            made = self._draw(n, seed, masks)
+            alone = not isinstance(made, tuple | list) and getattr(made, "masks", None) is None
+            if isinstance(made, ImageSet):
+                return made.replace(masks=masks) if alone else made
+            return (made, masks) if alone else made
         except GeneratorError:
             raise
         except Exception as error:

@@ -24,8 +24,9 @@ def load_generator(
     Parameters
     ----------
     path
-        A TorchScript file, a checkpoint written by `save_generator`, a bare state dict (.pt, .pth,
-        .safetensors), a folder, .npz or .npy of samples, or ``pkg.mod:callable``.
+        A TorchScript file, a torch.export program (.pt2), an ONNX file, a checkpoint written by
+        `save_generator`, a state dict or training checkpoint (.pt, .pth, .ckpt, .safetensors), a
+        folder, .npz or .npy of samples, or ``pkg.mod:callable``; see docs/generators.md.
     trust
         Whether the checkpoint may run Python of its own. Without it nothing in it is executed.
     architecture
@@ -70,9 +71,9 @@ file or folder, and it does not read as pkg.mod:callable; check the path
         what = "is in no format that a loader knows"
     added = [name for name in known if name not in generators.BUILTIN]
     raise GeneratorError(
-        f"{source.text} {what}; give a TorchScript file, a checkpoint of "
-        "nriqm_bench.save_generator, a state dict (.pt, .safetensors), a folder, .npz or "
-        ".npy of samples, or pkg.mod:callable"
+        f"{source.text} {what}; give a TorchScript file, a torch.export program (.pt2), an ONNX "
+        "file, a checkpoint of nriqm_bench.save_generator, a state dict (.pt, .ckpt, "
+        ".safetensors), a folder, .npz or .npy of samples, or pkg.mod:callable"
         + (f", or a file of the kinds {listed(added)}" if added else "")
     )
 

@@ -1,10 +1,12 @@
 """Finished samples: a folder of images, or one .npz or .npy file.
 
-A folder holds one image a file (NIfTI, PNG, .npy), read in the order of the file names, folders
-below it included. The mask of ``x.png`` is ``x_mask.png`` or ``x_seg.png``, or the file of the same
-name in a folder ``masks`` beside a folder ``images``. Where the first file is a NIfTI volume, the
-folder is read as the dataset ``folder:DIR`` is: axial slices, rescaled. An .npz holds ``images``
-``(n, channels, *spatial)`` and, where there are masks, integer ``masks`` ``(n, *spatial)``.
+A folder holds one image a file (PNG, .npy, NIfTI, DICOM), read in the order of the file names,
+folders below it included. The mask of ``x.png`` is ``x_mask`` or ``x_seg`` with any of these
+endings, or the file of the same name in a folder ``masks`` beside a folder ``images``. Where the
+first file is a NIfTI volume, or several DICOM files are slices of one series, the folder is read as
+the datasets ``folder:DIR`` and ``dicom:DIR`` are: axial slices, rescaled, those of masks with them.
+An .npz holds ``images`` ``(n, channels, *spatial)`` and, where there are masks, integer ``masks``
+``(n, *spatial)``.
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nriqm_bench.datasets import limits
+from nriqm_bench.datasets.dicom import read_series
 from nriqm_bench.datasets.folder import read_folder
+from nriqm_bench.generators import sample_files
 from nriqm_bench.generators.errors import GeneratorError, brief, listed
 from nriqm_bench.generators.generator import Generator
 from nriqm_bench.generators.source import Options, Source
+from nriqm_bench.images import ImageSet
 
-_ENDINGS = (".nii.gz", ".nii", ".png", ".npy")
 _MASK_MARKS = ("_mask", "_seg", "-mask", "-seg")
 # Side of the slices that are taken from volumes.
 VOLUME_SIZE = 128
@@ -84,28 +88,30 @@ def _read_arrays(source: Source) -> tuple[NDArray[Any], NDArray[Any] | None]:
 
 
 def _folder(source: Source) -> Generator | None:
-    files = [p for p in sorted(source.path.rglob("*")) if _ending(p) and p.is_file()]
-    files = [p for p in files if not p.name.startswith(".")]
-    masks = {p for p in files if _is_mask(p, source.path)}
-    images = [p for p in files if p not in masks]
+    files = [p for p in sorted(source.path.rglob("*")) if p.is_file() and not _hidden(source, p)]
+    endings = {p: found for p in files if (found := sample_files.ending(p))}
+    masks = {p for p in endings if _is_mask(p, source.path)}
+    images = [p for p in endings if p not in masks]
     if not images:
         return None
-    if _ending(images[0]).startswith(".nii") and _is_volume(images[0]):
-        return _volumes(source)
-    paired = [_mask_of(p, masks) for p in images]
-    unpaired = [p.name for p, mask in zip(images, paired, strict=True) if mask is None]
-    if masks and unpaired:
-        raise GeneratorError(
-            f"{source.text} has masks for some images only: none for {listed(unpaired)}; give "
-            "every image x.png its x_mask.png, or remove the masks"
-        )
+    if endings[images[0]] in sample_files.NIFTI and sample_files.is_volume(images[0]):
+        return _volumes(source, lambda: read_folder(source.path, size=VOLUME_SIZE), "NIfTI volumes")
+    slices = [p for p in images if endings[p] == sample_files.DICOM]
+    if slices and sample_files.is_series(slices):
+        if masks:
+            raise GeneratorError(
+                f"{source.text} holds DICOM series and masks, which are not paired; save both as "
+                "NIfTI volumes"
+            )
+        return _volumes(source, lambda: read_series(source.path, size=VOLUME_SIZE), "DICOM series")
+    paired = _pairs(source, images, masks)
     digest = hashlib.sha256()
     for image, mask in zip(images, paired, strict=True):
         for path in (image, mask):
             digest.update(hashlib.sha256(path.read_bytes()).digest() if path else b"none")
 
     def pick(chosen: NDArray[np.intp]) -> Any:
-        read = [_read(images[i]) for i in chosen]
+        read = [sample_files.read(images[i]) for i in chosen]
         shapes = {a.shape for a in read}
         if len(shapes) > 1:
             raise GeneratorError(
@@ -114,17 +120,51 @@ def _folder(source: Source) -> Generator | None:
             )
         if not masks:
             return np.stack(read)
-        labels = [_read(p)[0] for i in chosen if (p := paired[i])]
+        labels = [sample_files.read_labels(p) for i in chosen if (p := paired[i])]
+        if odd := {a.shape for a in labels} - {shape[1:] for shape in shapes}:
+            raise GeneratorError(
+                f"{source.text} holds images of size {read[0].shape[1:]} and masks of {odd.pop()}, "
+                "must be the same"
+            )
         return np.stack(read), np.stack(labels)
 
-    first = _read(images[0])
-    return _collection(source, len(images), pick, digest.hexdigest(), first.shape[1:])
+    first = sample_files.read(images[0])
+    made = _collection(source, len(images), pick, digest.hexdigest(), first.shape[1:])
+    if slices:
+        if len(slices) < len(images):
+            raise GeneratorError(
+                f"{source.text} holds DICOM and other images, must be of one kind; keep one of them"
+            )
+        made.value_range = (0.0, 1.0)
+        made.note(
+            "dicom",
+            f"{source.stem}: DICOM images were brought to [0, 1] by the window that they declare, "
+            "else by the bits that they store",
+        )
+    return made
 
 
-def _volumes(source: Source) -> Generator:
-    """Slices of NIfTI volumes, by the same rule and scaling as real volumes."""
+def _pairs(source: Source, images: list[Path], masks: set[Path]) -> list[Path | None]:
+    """The mask of each image: of all, or of none."""
+    known = {(p.parent, sample_files.stem(p)): p for p in masks}
+    paired = [_mask_of(p, known) for p in images]
+    unpaired = [p.name for p, mask in zip(images, paired, strict=True) if mask is None]
+    if masks and unpaired:
+        raise GeneratorError(
+            f"{source.text} has masks for some images only: none for {listed(unpaired)}; give "
+            "every image x.png its x_mask.png, or remove the masks"
+        )
+    if lost := sorted(p.name for p in masks.difference(p for p in paired if p)):
+        raise GeneratorError(
+            f"{source.text} holds masks that fit no image ({listed(lost)}); rename or remove them"
+        )
+    return paired
+
+
+def _volumes(source: Source, read: Callable[[], ImageSet], what: str) -> Generator:
+    """Slices of volumes, by the same rule and scaling as real volumes."""
     try:
-        found = read_folder(source.path, size=VOLUME_SIZE)
+        found = read()
     except ValueError as error:
         raise GeneratorError(str(error)) from error
     made = _collection(
@@ -132,8 +172,8 @@ def _volumes(source: Source) -> Generator:
     )
     made.note(
         "volumes",
-        f"{source.stem}: NIfTI volumes were cut into axial slices, scaled by their 1-99 percentile "
-        f"and resized to {VOLUME_SIZE} x {VOLUME_SIZE}, as the dataset folder: does",
+        f"{source.stem}: {what} were cut into axial slices, scaled by their 1-99 percentile "
+        f"and resized to {VOLUME_SIZE} x {VOLUME_SIZE}, as real volumes are",
     )
     return made
 
@@ -166,67 +206,19 @@ def _collection(
     )
 
 
-def _is_volume(path: Path) -> bool:
-    import nibabel
-
-    try:
-        limits.check_nifti(path)
-        shape = nibabel.load(path).shape
-    except Exception as error:
-        raise GeneratorError(
-            f"{path} could not be read as an image ({brief(error)}); save it again or remove it"
-        ) from error
-    return len([s for s in shape if s > 4]) >= 3
-
-
-def _ending(path: Path) -> str:
-    return next((e for e in _ENDINGS if path.name.lower().endswith(e)), "")
-
-
-def _bare(path: Path) -> str:
-    return path.name[: -len(_ending(path))]
+def _hidden(source: Source, path: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(source.path).parts)
 
 
 def _is_mask(path: Path, root: Path) -> bool:
-    return _bare(path).endswith(_MASK_MARKS) or "masks" in path.relative_to(root).parts[:-1]
+    named = sample_files.stem(path).endswith(_MASK_MARKS)
+    return named or "masks" in path.relative_to(root).parts[:-1]
 
 
-def _mask_of(image: Path, masks: set[Path]) -> Path | None:
-    beside = [image.with_name(f"{_bare(image)}{m}{_ending(image)}") for m in _MASK_MARKS]
-    parallel = Path(*("masks" if part == "images" else part for part in image.parts))
-    below = image.parent / "masks" / image.name
-    return next((p for p in (*beside, parallel, below) if p in masks), None)
-
-
-def _read(path: Path) -> NDArray[Any]:
-    """One image as (channels, *spatial), or one mask as (1, *spatial)."""
-    try:
-        if _ending(path) == ".npy":
-            array = limits.load_npy(path)
-        elif _ending(path) == ".png":
-            array = _png(path)
-        else:
-            import nibabel
-
-            limits.check_nifti(path)
-            array = np.asanyarray(nibabel.load(path).dataobj).squeeze().T
-    except Exception as error:
-        if "allow_pickle" in str(error):
-            raise GeneratorError(
-                f"{path} holds Python objects, which only exist by running code from the file, and "
-                "is refused; save plain numbers"
-            ) from error
-        raise GeneratorError(
-            f"{path} could not be read as an image ({brief(error)}); save it again or remove it"
-        ) from error
-    grey = array.ndim == 2 or (array.ndim == 3 and array.shape[0] > 4)
-    image: NDArray[Any] = array[None] if grey else array
-    return image
-
-
-def _png(path: Path) -> NDArray[Any]:
-    with limits.open_png(path) as picture:
-        array = np.asarray(picture)
-    if array.ndim == 3:
-        return np.moveaxis(array[..., :3], -1, 0)
-    return array
+def _mask_of(image: Path, masks: dict[tuple[Path, str], Path]) -> Path | None:
+    name = sample_files.stem(image)
+    parallel = Path(*("masks" if part == "images" else part for part in image.parent.parts))
+    places = [(image.parent, f"{name}{mark}") for mark in _MASK_MARKS]
+    for folder in (parallel, image.parent / "masks"):
+        places += [(folder, f"{name}{mark}") for mark in ("", *_MASK_MARKS)]
+    return next((masks[place] for place in places if place in masks), None)

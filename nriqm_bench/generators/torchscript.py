@@ -11,6 +11,10 @@ each returning images ``(n, channels, *spatial)`` or a tuple of images and integ
 ``(n, *spatial)``. Attributes, all optional: ``value_range: Tuple[float, float]``, the values'
 range (else inferred from [0, 1] or [-1, 1]); ``size: List[int]``, the spatial shape.
 
+Each may end with ``labels: Tensor`` or ``masks: Tensor`` by these names (see `conditions`), and
+``forward(masks: Tensor)`` needs no z. Classes are declared by ``num_classes: int`` or
+``class_weights: List[float]``.
+
 TorchScript cannot reach Python, but it knows two operators that write files, and may run while it
 is loaded. Both are refused unless the file is trusted.
 """
@@ -24,6 +28,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from nriqm_bench.generators import archive, torchfile
+from nriqm_bench.generators.conditions import (
+    LABELS,
+    MASKS,
+    class_weights,
+    draw_labels,
+    takes_masks,
+    undeclared,
+)
 from nriqm_bench.generators.errors import GeneratorError, brief, listed
 from nriqm_bench.generators.generator import Generator
 from nriqm_bench.generators.module import declarations, latents, seeded
@@ -47,7 +59,14 @@ _TOKEN = re.compile(
 )
 # What is left after inlining is code that could not be looked at.
 _OPAQUE = {"prim::CallMethod", "prim::CallFunction"}
-_DECLARATIONS = ("latent_dim", "latent_shape", "value_range", "size")
+_DECLARATIONS = (
+    "latent_dim",
+    "latent_shape",
+    "value_range",
+    "size",
+    "num_classes",
+    "class_weights",
+)
 
 
 def load(source: Source, options: Options) -> Generator | None:
@@ -70,19 +89,27 @@ def load(source: Source, options: Options) -> Generator | None:
         ) from error
     model.eval()
     declared = {name: getattr(model, name) for name in _DECLARATIONS if hasattr(model, name)}
-    method, call = _protocol(source, model, declared)
+    method, call, extra = _protocol(source, model, declared)
     if not options.trust:
         _refuse_operators(source, method)
+    weights = class_weights(source.text, declared.get) if LABELS in extra else None
+    if LABELS in extra and weights is None:
+        raise undeclared(source.text)
 
-    def draw(n: int, seed: int) -> Any:
+    def draw(n: int, seed: int, masks: Any = None) -> Any:
+        given = {}
+        if weights is not None:
+            given[LABELS] = torch.from_numpy(draw_labels(n, seed, weights)).to(options.device)
+        if MASKS in extra:
+            given[MASKS] = torch.from_numpy(masks).to(options.device)
         with seeded(seed, options.device), _unoptimised():
-            return call(n, seed, options.device)
+            return call(n, seed, options.device, **given)
 
     size, bounds = declarations(source.text, declared.get("size"), declared.get("value_range"))
     return Generator(
         source.stem,
         "torchscript",
-        draw,
+        takes_masks(draw) if MASKS in extra else draw,
         content=source.sha256(),
         size=size,
         value_range=bounds,
@@ -90,24 +117,31 @@ def load(source: Source, options: Options) -> Generator | None:
     )
 
 
-def _protocol(source: Source, model: Any, declared: dict[str, Any]) -> tuple[Any, Any]:
-    """The method to call, and a function ``(n, seed, device)`` that calls it."""
+def _protocol(source: Source, model: Any, declared: dict[str, Any]) -> tuple[Any, Any, list[str]]:
+    """The method, a function ``(n, seed, device, **conditions)``, and the conditions it takes."""
     import torch
 
     sample: Any = getattr(model, "sample", None)
     if isinstance(sample, torch.ScriptMethod):
-        if _types(sample) != ["int", "int"]:
+        types, extra = _types(sample)
+        if types != ["int", "int"]:
             raise GeneratorError(
                 f"{source.text} has a method {sample.schema}, must be sample(n: int, seed: int)"
             )
-        return sample, lambda n, seed, device: sample(n, seed)
+        return sample, lambda n, seed, device, **given: sample(n, seed, **given), extra
     forward: Any = getattr(model, "forward", None)
-    types = _types(forward) if isinstance(forward, torch.ScriptMethod) else []
+    types, extra = _types(forward) if isinstance(forward, torch.ScriptMethod) else ([], [])
     if types == ["int", "int"]:
-        return forward, lambda n, seed, device: forward(n, seed)
+        return forward, lambda n, seed, device, **given: forward(n, seed, **given), extra
+    if not types and MASKS in extra:
+        return forward, lambda n, seed, device, **given: forward(**given), extra
     shape = declared.get("latent_shape", declared.get("latent_dim"))
     if types == ["Tensor"] and shape is not None:
-        return forward, lambda n, seed, device: forward(latents(n, shape, seed, device))
+
+        def call(n: int, seed: int, device: str, **given: Any) -> Any:
+            return forward(latents(n, shape, seed, device), **given)
+
+        return forward, call, extra
     if types == ["Tensor"]:
         raise GeneratorError(
             f"{source.text} has forward(z: Tensor) but does not say what z is; give the module an "
@@ -121,8 +155,11 @@ def _protocol(source: Source, model: Any, declared: dict[str, Any]) -> tuple[Any
     )
 
 
-def _types(method: Any) -> list[str]:
-    return [str(a.type) for a in method.schema.arguments[1:] if not a.has_default_value()]
+def _types(method: Any) -> tuple[list[str], list[str]]:
+    """The types of a method's arguments, and the names of the conditions among them."""
+    arguments = [a for a in method.schema.arguments[1:] if not a.has_default_value()]
+    extra = [a.name for a in arguments if a.name in (LABELS, MASKS) and str(a.type) == "Tensor"]
+    return [str(a.type) for a in arguments if a.name not in extra], extra
 
 
 def _refuse_code_on_load(source: Source) -> None:
@@ -132,7 +169,7 @@ def _refuse_code_on_load(source: Source) -> None:
     """
     archive.check_torch(source.text, source.path)
     try:
-        reader = torchfile.records(source)
+        reader = torchfile.records(source.text, source.path)
         names = reader.get_all_records()
         for name in names:
             if name.endswith((".pkl", "_pkl")):

@@ -123,6 +123,9 @@ def _resize(
 ) -> None:
     """Change the diameter in the middle of one segment, in place."""
     course = _Course(lumen)
+    if not (course.profile > 0).any():
+        # A segment of a pixel or two has no middle that could change.
+        return
     reach = REACH * float(course.radius[course.profile > 0].max())
     near = np.zeros(mask.shape, np.bool_)
     near[tuple(np.rint(course.points[course.profile > 0]).astype(np.intp).T)] = True

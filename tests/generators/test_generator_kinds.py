@@ -169,7 +169,7 @@ def test_folder_of_samples(tmp_path, ending):
         elif ending == "npy":
             np.save(tmp_path / f"{i}.npy", array)
         else:
-            nibabel.save(nibabel.Nifti1Image(array.T, np.eye(4)), tmp_path / f"{i}.nii.gz")
+            nibabel.save(nibabel.Nifti1Image(array.T[:, ::-1], np.eye(4)), tmp_path / f"{i}.nii.gz")
     drawn = load_generator(tmp_path).sample(6, 0)
     got = np.sort(drawn.images.reshape(6, -1), axis=0)
     np.testing.assert_allclose(got, np.sort(arrays.reshape(6, -1) / 255, axis=0), atol=1e-6)
