@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nriqm_bench.datasets import readers, slicing, split
+from nriqm_bench.datasets import limits, readers, slicing, split
 from nriqm_bench.datasets.inventory import Case, Entry, Inventory, Scan
 from nriqm_bench.datasets.source import Progress
 from nriqm_bench.datasets.volume import Volume
@@ -190,10 +190,8 @@ class _Pixels:
 
 def _pixels(file: Path) -> NDArray[np.float32]:
     """``(columns, rows)``, bright where the patient's signal is high."""
-    import pydicom
-
     with readers.naming(Path(file.name)):
-        found = pydicom.dcmread(file)
+        found = limits.read_dicom(file)
         stored = found.pixel_array.T.astype(np.float32)
         values = stored * np.float32(found.get("RescaleSlope") or 1)
         values += np.float32(found.get("RescaleIntercept") or 0)
@@ -246,10 +244,8 @@ def _who(file: Path) -> tuple[str, str]:
 
 
 def _head(file: Path) -> Any:
-    import pydicom
-
     with readers.naming(Path(file.name)):
-        found = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
+        found = limits.read_dicom(file, stop_before_pixels=True, specific_tags=_TAGS)
         if "Rows" not in found or "Columns" not in found:
             raise ValueError("it holds no image")
         return found

@@ -21,6 +21,9 @@ UNPACKED = 2**28
 RATIO = 200
 # Header extensions of NIfTI files (DICOM, AFNI) are kilobytes.
 _EXTENSIONS = 2**24
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+_PIXELS = ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated")
+# Length of a NIfTI header: where the offset of the image stands, types, where its shape stands.
 _MAGIC = {348: (108, "f", "h", 40), 540: (168, "q", "q", 16)}
 
 
@@ -143,6 +146,26 @@ def _check_extensions(stream: IO[bytes], order: str, start: int, offset: int) ->
         if not 8 <= length <= offset - start:
             raise ValueError(f"it has a header extension of {length} bytes, which is damaged")
         start += length
+
+
+def read_dicom(path: Path, **options: Any) -> Any:
+    """What `pydicom.dcmread` reads, once the file is known to hold what it claims.
+
+    Raises
+    ------
+    Exception
+        What pydicom raises for a damaged file, and `ValueError` for one that is deflated as a
+        whole, which pydicom unpacks without a bound, or whose pixels implausibly outgrow it.
+    """
+    import pydicom
+    from pydicom.filereader import read_file_meta_info
+
+    if str(read_file_meta_info(path).get("TransferSyntaxUID")) == _DEFLATED:
+        raise ValueError("it is deflated as a whole; save it uncompressed, or its pixels as RLE")
+    found = pydicom.dcmread(path, **options)
+    counts = (found.get(name) or 1 for name in _PIXELS)
+    check_unpacked(math.prod(int(count) for count in counts) // 8, path.stat().st_size)
+    return found
 
 
 def unpack(path: Path) -> bytes:

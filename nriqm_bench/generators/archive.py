@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections import Counter
 from pathlib import Path, PurePosixPath
@@ -12,8 +13,8 @@ from nriqm_bench.generators.errors import GeneratorError, listed
 _BLOCK = 1 << 20
 
 
-def members(text: str, path: Path) -> tuple[str, ...]:
-    """The names inside; nothing is unpacked.
+def members(text: str, file: Path | io.BytesIO) -> tuple[str, ...]:
+    """The names inside an archive, which may lie in memory; nothing is unpacked.
 
     Raises
     ------
@@ -22,11 +23,11 @@ def members(text: str, path: Path) -> tuple[str, ...]:
         implausibly many bytes.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             inside = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise _damaged(text, str(error)) from error
-    size = path.stat().st_size
+    size = file.stat().st_size if isinstance(file, Path) else len(file.getbuffer())
     names = [info.filename for info in inside]
     if outside := [name for name in names if _leads_outside(name)]:
         raise GeneratorError(
@@ -49,7 +50,7 @@ def members(text: str, path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def check_torch(text: str, path: Path) -> None:
+def check_torch(text: str, file: Path | io.BytesIO) -> None:
     """Refuse a torch archive whose members are damaged, packed or in more than one folder.
 
     torch itself reads neither checksums nor the way in which tensors were packed. Files written
@@ -61,7 +62,7 @@ def check_torch(text: str, path: Path) -> None:
         In one sentence.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             inside = archive.infolist()
             tops = {info.filename.split("/")[0] for info in inside}
             if len(tops) > 1:

@@ -22,12 +22,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nriqm_bench.datasets import limits
 from nriqm_bench.generators.errors import GeneratorError, brief, listed
 from nriqm_bench.generators.folder import Folder
 from nriqm_bench.generators.module import declarations
 
 NAME = "nriqm.json"
 _KEYS = ("chunk", "masks", "num_inference_steps", "size", "value_range")
+_MOST = {"num_inference_steps": 100_000, "chunk": 4096}
 # More than any scan; an image or noise beyond it is a mistake or an attack.
 _MOST_ELEMENTS = 2**27
 
@@ -50,10 +52,10 @@ def read_settings(folder: Folder) -> dict[str, Any]:
     if not isinstance(found, dict) or set(found) - set(_KEYS):
         wrong = sorted(set(found) - set(_KEYS)) if isinstance(found, dict) else type(found).__name__
         raise GeneratorError(f"{text} has a {NAME} with {wrong}, must be {listed(_KEYS)}")
-    for name in ("num_inference_steps", "chunk"):
-        if name in found and (type(found[name]) is not int or not 1 <= found[name] <= 100_000):
+    for name, most in _MOST.items():
+        if name in found and (type(found[name]) is not int or not 1 <= found[name] <= most):
             raise GeneratorError(
-                f"{text} has {name} = {found[name]!r} in its {NAME}, must be 1 to 100000"
+                f"{text} has {name} = {found[name]!r:.80} in its {NAME}, must be 1 to {most}"
             )
     if not isinstance(found.get("masks", ""), str):
         raise GeneratorError(f"{text} has no path for masks in its {NAME}, must be an .npz")
@@ -84,6 +86,7 @@ def read_masks(folder: Folder, name: str, labels: int, dims: int) -> NDArray[np.
     """
     text, path = folder.text, folder.path(name)
     try:
+        limits.check_npz(path)
         with np.load(path, allow_pickle=False) as arrays:
             masks = np.asarray(arrays["masks"])
     except Exception as error:

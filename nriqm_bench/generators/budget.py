@@ -19,18 +19,20 @@ class TooLarge(Exception):
 
 
 @contextlib.contextmanager
-def bounded(state: Mapping[str, Any]) -> Iterator[None]:
-    """Inside, a network much larger than the weights `state` raises `TooLarge` as it grows.
+def bounded(content: Any) -> Iterator[None]:
+    """Inside, a network much larger than its weights raises `TooLarge` as it grows.
 
-    Layers, calls of torch and bytes of parameters are counted while they are made, so that neither
-    a huge layer nor a loop over 10 000 000 small ones gets memory or time.
+    `content` is a state dict, or a training checkpoint around one. Layers, calls of torch and bytes
+    of parameters are counted while they are made, so that neither a huge layer nor a loop over
+    10 000 000 small ones gets memory or time.
     """
     from torch.nn.modules import module
     from torch.overrides import TorchFunctionMode
 
-    layers = _Count("layers", _LAYERS[0] + _LAYERS[1] * len(state))
-    calls = _Count("calls of torch", _CALLS[0] + _CALLS[1] * len(state))
-    held = sum(value.numel() * value.element_size() for value in state.values())
+    tensors = list(_tensors(content))
+    held = sum(value.numel() * value.element_size() for value in tensors)
+    layers = _Count("layers", _LAYERS[0] + _LAYERS[1] * len(tensors))
+    calls = _Count("calls of torch", _CALLS[0] + _CALLS[1] * len(tensors))
     size = _Count("bytes of weights", _BYTES[0] + _BYTES[1] * held)
 
     class Counting(TorchFunctionMode):
@@ -58,6 +60,14 @@ def bounded(state: Mapping[str, Any]) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _tensors(content: Any, depth: int = 4) -> Iterator[Any]:
+    if hasattr(content, "element_size"):
+        yield content
+    elif isinstance(content, Mapping) and depth:
+        for value in content.values():
+            yield from _tensors(value, depth - 1)
 
 
 class _Count:

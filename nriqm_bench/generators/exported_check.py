@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from nriqm_bench.generators import archive, torchfile
 from nriqm_bench.generators.errors import GeneratorError, brief, listed
 
 MODEL = "models/model.json"
@@ -191,6 +192,8 @@ def _check_example(text: str, content: Any) -> None:
     """torch would fall back to running the pickle; so it must be readable without."""
     import torch
 
+    archive.members(text, io.BytesIO(bytes(content)))
+    torchfile.check_archive(text, io.BytesIO(bytes(content)))
     try:
         torch.load(io.BytesIO(bytes(content)), map_location="cpu", weights_only=True)
     except Exception as error:

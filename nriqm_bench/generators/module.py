@@ -44,9 +44,9 @@ from nriqm_bench.generators.generator import CHUNK
 if TYPE_CHECKING:
     import torch
 
-# Images a call and latent numbers an image: more is a mistake, or meant to fill the memory.
+# Images and latent numbers of one call: more is a mistake, or meant to fill the memory.
 _LARGEST_CHUNK = 4096
-_LARGEST_LATENT = 2**26
+_LARGEST_LATENT = 2**28
 # Sampler settings that steer the loader; all others go to the network's sample method.
 _OWN = ("chunk", "latent_dim", "latent_shape", "num_classes", "class_weights", "condition")
 
@@ -146,9 +146,10 @@ def latents(n: int, shape: int | Sequence[int], seed: int, device: str) -> torch
     import torch
 
     shape = (int(shape),) if isinstance(shape, int) else tuple(int(s) for s in shape)
-    if min(shape, default=1) < 1 or math.prod(shape) > _LARGEST_LATENT:
+    if min(shape, default=1) < 1 or n * math.prod(shape) > _LARGEST_LATENT:
         raise GeneratorError(
-            f"latent_shape was {shape}, must be positive and make at most {_LARGEST_LATENT} numbers"
+            f"latent_shape was {shape}, must be positive and make at most {_LARGEST_LATENT} "
+            f"numbers for {n} images"
         )
     z = np.random.default_rng(seed).standard_normal((n, *shape)).astype(np.float32)
     return torch.from_numpy(z).to(device)

@@ -6,22 +6,14 @@ ask for any size in a few bytes; the file that holds the weights cannot.
 
 from __future__ import annotations
 
-import contextlib
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from nriqm_bench.generators.budget import TooLarge, bounded
 from nriqm_bench.generators.errors import GeneratorError, listed
 from nriqm_bench.generators.resolve import build
 from nriqm_bench.generators.weights import check_fit, choose, fill
-
-# Modules that a network may have for each tensor in its file, and besides.
-_MODULES_PER_TENSOR = 20
-_MODULES = 2_000
-
-
-class _EndlessError(RuntimeError):
-    """A constructor adds modules without end."""
 
 
 def assemble(
@@ -63,7 +55,7 @@ def assemble(
     if trusted:
         drawn = build(text, factory, copy.deepcopy(dict(config)), trusted=True)
     else:
-        drawn = outline(text, factory, config, _tensors(content))
+        drawn = outline(text, factory, config, content)
     state, notes = choose(text, content, drawn.state_dict())
     _check_held(text, state)
     renamed = old and hasattr(drawn, "load_old_state_dict") and state.keys() != _keys(drawn)
@@ -79,54 +71,20 @@ def assemble(
     return model, notes
 
 
-def outline(
-    text: str,
-    factory: Callable[..., Any],
-    config: Mapping[str, Any],
-    tensors: int,
-) -> Any:
-    """The network without memory, when it has about as many modules as the file has `tensors`."""
+def outline(text: str, factory: Callable[..., Any], config: Mapping[str, Any], content: Any) -> Any:
+    """The network without memory, when it is not much larger than the weights in `content`."""
     import torch
 
     try:
-        with torch.device("meta"), _bounded(_MODULES + _MODULES_PER_TENSOR * tensors):
+        with torch.device("meta"), bounded(content):
             return build(text, factory, copy.deepcopy(dict(config)), trusted=False)
     except GeneratorError as error:
-        if isinstance(error.__cause__, _EndlessError):
+        if isinstance(error.__cause__, TooLarge):
             raise GeneratorError(
-                f"{text} configures a network with far more layers than its weights file holds "
-                f"tensors ({tensors}); check its configuration"
+                f"{text} configures a network far larger than its weights file "
+                f"({error.__cause__}); check its configuration"
             ) from error
         raise
-
-
-@contextlib.contextmanager
-def _bounded(most: int) -> Iterator[None]:
-    """At most `most` modules can be made inside."""
-    from torch.nn.modules.module import register_module_module_registration_hook
-
-    made = 0
-
-    def count(module: Any, name: str, submodule: Any) -> None:
-        nonlocal made
-        made += 1
-        if made > most:
-            raise _EndlessError(f"more than {most} modules")
-
-    hook = register_module_module_registration_hook(count)
-    try:
-        yield
-    finally:
-        hook.remove()
-
-
-def _tensors(content: Any, depth: int = 4) -> int:
-    """How many tensors there are in a checkpoint."""
-    if hasattr(content, "shape"):
-        return 1
-    if isinstance(content, Mapping) and depth:
-        return sum(_tensors(value, depth - 1) for value in content.values())
-    return 0
 
 
 def _keys(model: Any) -> set[str]:

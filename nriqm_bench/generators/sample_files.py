@@ -165,15 +165,15 @@ def _nifti(path: Path) -> NDArray[Any]:
 
 def _dicom(path: Path, *, headers_only: bool) -> Any:
     try:
-        import pydicom
+        import pydicom  # noqa: F401
     except ImportError as error:
         raise GeneratorError(
             f"{path} is a DICOM file, which needs pydicom: pip install 'nriqm-bench[dicom]'"
         ) from error
     try:
         if headers_only:
-            return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_HEAD)
-        return pydicom.dcmread(path)
+            return limits.read_dicom(path, stop_before_pixels=True, specific_tags=_HEAD)
+        return limits.read_dicom(path)
     except Exception as error:
         raise _unreadable(path, error) from error
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import mmap
 import re
 import warnings
+from pathlib import Path
 from typing import Any
 
 from nriqm_bench.generators import archive, opcodes
@@ -82,7 +84,7 @@ def read(source: Source, *, trust: bool = False) -> Any:
                 f"{source.text} needs Python code that is not importable here ({brief(error)}); "
                 "run where it is, or save the state dict"
             ) from error
-        raise damaged(source, error) from error
+        raise damaged(source.text, error) from error
     source.read["torch"] = content
     return content
 
@@ -98,43 +100,53 @@ def check(source: Source) -> None:
     GeneratorError
         In one sentence.
     """
-    size = source.path.stat().st_size
+    if source.members:
+        return check_archive(source.text, source.path)
     try:
-        if source.members:
-            archive.check_torch(source.text, source.path)
-            reader = records(source)
-            found = [outline_of(reader, "data.pkl", "data")]
-        else:
-            with (
-                source.path.open("rb") as file,
-                mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream,
-            ):
-                found = [opcodes.outline(stream) for _ in range(_LEGACY_PICKLES)]
-                held = sum(count for plan in found for _, count in plan.storages)
-                if held > size:
-                    raise opcodes.PickleError(f"it claims {held} bytes of weights, more than it is")
+        with (
+            source.path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream,
+        ):
+            found = [opcodes.outline(stream) for _ in range(_LEGACY_PICKLES)]
+            held = sum(count for plan in found for _, count in plan.storages)
+            if held > len(stream):
+                raise opcodes.PickleError(f"it claims {held} bytes of weights, more than it is")
     except opcodes.PickleError as error:
-        raise damaged(source, error) from error
+        raise damaged(source.text, error) from error
+    _check_names(source.text, found)
+
+
+def check_archive(text: str, file: Path | io.BytesIO) -> None:
+    """`check` for an archive that may lie in memory, within another one."""
+    archive.check_torch(text, file)
+    try:
+        _check_names(text, [outline_of(records(text, file), "data.pkl", "data")])
+    except opcodes.PickleError as error:
+        raise damaged(text, error) from error
+
+
+def _check_names(text: str, found: list[opcodes.Outline]) -> None:
+    """Refuse pickles that name or call anything but what weights are made of."""
     named = {name for plan in found for name in plan.globals}
     called = {name for plan in found for name in plan.called}
     odd = {n for n in named if not _PLAIN.fullmatch(n)} | {n for n in called if n not in named}
     odd |= {name for name in called if name.endswith("Storage")}
     if odd:
         raise GeneratorError(
-            f"{source.text} holds Python objects ({listed(sorted(odd))}) that only exist by "
+            f"{text} holds Python objects ({listed(sorted(odd))}) that only exist by "
             "running code from the file, which is refused; save the state dict, a TorchScript file "
             "or use nriqm_bench.save_generator, or pass --nriqm-trust if you trust whoever made it"
         )
 
 
-def records(source: Source) -> Any:
+def records(text: str, file: Path | io.BytesIO) -> Any:
     """torch's own reader of an archive, so that what is checked is what torch will read."""
     import torch
 
     try:
-        return torch._C.PyTorchFileReader(str(source.path))
+        return torch._C.PyTorchFileReader(str(file) if isinstance(file, Path) else file)
     except (RuntimeError, UnicodeError) as error:
-        raise damaged(source, error) from error
+        raise damaged(text, error) from error
 
 
 def outline_of(reader: Any, name: str, folder: str) -> opcodes.Outline:
@@ -159,10 +171,10 @@ def outline_of(reader: Any, name: str, folder: str) -> opcodes.Outline:
     return plan
 
 
-def damaged(source: Source, error: Exception) -> GeneratorError:
+def damaged(text: str, error: Exception) -> GeneratorError:
     """The sentence about a file that torch cannot read."""
     return GeneratorError(
-        f"{source.text} is no readable torch file: it is damaged, truncated or of another program "
+        f"{text} is no readable torch file: it is damaged, truncated or of another program "
         f"({brief(error)})"
     )
 

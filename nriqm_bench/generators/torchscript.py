@@ -169,7 +169,7 @@ def _refuse_code_on_load(source: Source) -> None:
     """
     archive.check_torch(source.text, source.path)
     try:
-        reader = torchfile.records(source)
+        reader = torchfile.records(source.text, source.path)
         names = reader.get_all_records()
         for name in names:
             if name.endswith((".pkl", "_pkl")):
