@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
+from fnmatch import fnmatchcase
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -179,8 +180,15 @@ def _single() -> None:
 def _kept(tasks: Sequence[Task], keep: Path | None) -> dict[Task, list[Exhibit]]:
     if keep is None or not keep.exists():
         return {}
-    lines = map(json.loads, keep.read_text(encoding="utf-8").splitlines())
-    known = {line["key"]: line["exhibits"] for line in lines}
+    known: dict[str, Any] = {}
+    for i, text in enumerate(keep.read_text(encoding="utf-8").splitlines()):
+        try:
+            line = json.loads(text)
+            known[line["key"]] = line["exhibits"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(
+                f"{keep}, line {i + 1} is none that --keep wrote, or cut short; remove that line"
+            ) from error
     return {
         task: [Exhibit.from_dict(e) for e in known[task.key()]]
         for task in tasks
@@ -189,8 +197,6 @@ def _kept(tasks: Sequence[Task], keep: Path | None) -> dict[Task, list[Exhibit]]
 
 
 def _names(dataset: str, patterns: Sequence[str], alone: bool) -> tuple[str, ...]:
-    from fnmatch import fnmatchcase
-
     source = datasets.open(dataset)
     if not source.builtin:
         raise ValueError(

@@ -237,5 +237,9 @@ def test_errors_tell_what_to_pass(capsys, tmp_path):
     assert "phantom-tumour" in capsys.readouterr().err
     assert main(["demo", *SMALL, "--checkpoints", str(tmp_path)]) == 2
     assert "there is no .pt file" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        main(["demo", "--seeds", "-1"])
+    (tmp_path / "kept.jsonl").write_text('{"key": "a", "exhibits": []}\n{"key": "b", "ex\n')
+    assert main(["demo", *SMALL, "--keep", "kept.jsonl"]) == 2
+    assert "kept.jsonl, line 2 is none that --keep wrote, or cut short" in capsys.readouterr().err
+    for wrong in ("-1", "0", "some"):
+        with pytest.raises(SystemExit):
+            main(["demo", "--seeds", wrong])
