@@ -9,7 +9,6 @@ attributes (``generator.``, ``model.``, ``ema.``), and what was chosen is said.
 from __future__ import annotations
 
 import inspect
-import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,8 +19,8 @@ from nriqm_bench.generators.source import Options, Source
 from nriqm_bench.generators.state_dict import fill_architecture
 
 _MARK = "pytorch-lightning_version"
-# More of a pickle than this need not be searched for the mark: Lightning writes it near the front.
-_SEARCHED = 2**22
+# A larger pickle than this is no Lightning checkpoint: weights lie beside it.
+_SEARCHED = 2**24
 
 
 def load(source: Source, options: Options) -> Generator | None:
@@ -61,17 +60,16 @@ def load(source: Source, options: Options) -> Generator | None:
 
 
 def _marked(source: Source) -> bool:
-    """Whether the mark is among the first bytes of the pickle, which is not run."""
-    names = [n for n in source.members if n.endswith("/data.pkl")]
-    if not names:
+    """Whether the mark is in the pickle, which is not run."""
+    if not any(name.endswith("/data.pkl") for name in source.members):
         return False
+    reader = torchfile.records(source.text, source.path)
     try:
-        with zipfile.ZipFile(source.path) as archive, archive.open(names[0]) as file:
-            return _MARK.encode() in file.read(_SEARCHED)
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError) as error:
-        raise GeneratorError(
-            f"{source.text} is a damaged or truncated archive ({error}); copy it again"
-        ) from error
+        # A larger pickle is refused when it is read.
+        small = reader.get_record_size("data.pkl") <= _SEARCHED
+        return small and _MARK.encode() in reader.get_record("data.pkl")
+    except RuntimeError as error:
+        raise torchfile.damaged(source.text, error) from error
 
 
 def _tops(content: Mapping[str, Any]) -> list[str]:
