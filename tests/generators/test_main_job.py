@@ -294,6 +294,7 @@ def test_the_suite_runs_on_a_file_of_this_kind(name, pytester, cache, monkeypatc
         "-k",
         "(gaussian and fid and not infinity and not mifid) or gates",
         "--nriqm-quick",
+        "--nriqm-extractor=efficientnet-lite0",
         f"--nriqm-n={N}",
         f"--nriqm-cache={cache}",
         "--nriqm-report=run.json",
