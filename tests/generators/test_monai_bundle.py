@@ -796,6 +796,10 @@ HOSTILE = {
     "train steps": ({"num_train_timesteps": 10**12}, "num_train_timesteps 1000000000000"),
     "power": ({"num_train_timesteps": "$9**9**9"}, "would run code"),
     "repetition": ({"ckpt_path": "$'a' * 10**9"}, "would run code"),
+    "nested repetition": (
+        {"network_def": definition("DiffusionModelUNet", UNET, channels="$[[[0]*64]*64]*64")},
+        "would run code",
+    ),
     "schedule": (
         {"scheduler": {"_target_": "DDPMScheduler", "schedule": "no"}},
         "'scheduler' of its config cannot be built",
@@ -862,6 +866,9 @@ def test_aliases_of_yaml_do_not_grow_without_end(tmp_path):
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
     lines += ["network_def: {_target_: DiffusionModelUNet, channels: *a11}"]
     lines += ["scheduler: {_target_: DDPMScheduler}"]
+    (path / "configs" / "inference.yaml").write_text("\n".join(lines))
+    assert "grows without end" in refusal(path)
+    lines[-2] = lines[-2].replace("channels: *a11", "")
     (path / "configs" / "inference.yaml").write_text("\n".join(lines))
     assert "grows without end" in refusal(path)
     (path / "configs" / "inference.yaml").write_text("a: !!python/object/apply:os.mkdir [canary]")

@@ -21,6 +21,7 @@ from nriqm_bench.generators.monai_bundle.expressions import CodeError, Component
 # Configs are small; these bounds stop nested aliases and macros from growing without end.
 _MOST_BYTES = 4_000_000
 _MOST_NODES = 20_000
+_MOST_ENTRIES = 200_000
 _SEPARATOR = "::"
 _REFERENCE = re.compile(r"@(\w+(?:(?:::|#)\w+)*)")
 _RELATIVE = re.compile(r"([@%])((?:::|#)+)(?=\w)")
@@ -142,11 +143,11 @@ class Config:
 
     def _walk(self) -> Iterator[tuple[str, Any]]:
         queue: list[tuple[str, Any]] = [(str(k), v) for k, v in self.content.items()]
-        for count, (key, raw) in enumerate(queue):
-            if count > _MOST_NODES:
-                raise self._too_large()
+        for key, raw in queue:
             yield key, raw
             if isinstance(raw, dict | list):
+                if len(queue) + len(raw) > _MOST_ENTRIES:
+                    raise self._too_large()
                 pairs = raw.items() if isinstance(raw, dict) else enumerate(raw)
                 queue.extend((f"{key}{_SEPARATOR}{k}", v) for k, v in pairs)
 

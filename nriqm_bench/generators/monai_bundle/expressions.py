@@ -275,7 +275,11 @@ def _combine(op: ast.operator, left: Any, right: Any) -> Any:
         return left + right
     if isinstance(op, ast.Mult):
         series, count = (left, right) if isinstance(right, int) else (right, left)
-        if isinstance(series, list | tuple) and isinstance(count, int) and count <= 64:
+        # Lists of lists would grow by a factor with every level.
+        flat = isinstance(series, list | tuple) and not any(
+            isinstance(item, list | tuple | dict) for item in series
+        )
+        if flat and isinstance(count, int) and count <= 64 and len(series) <= 64:
             return series * count
     raise CodeError("it combines something else than numbers, words and lists")
 
