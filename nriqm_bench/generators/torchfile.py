@@ -143,6 +143,8 @@ def records(text: str, file: Path | io.BytesIO) -> Any:
     """torch's own reader of an archive, so that what is checked is what torch will read."""
     import torch
 
+    if isinstance(file, io.BytesIO):
+        file.seek(0)
     try:
         return torch._C.PyTorchFileReader(str(file) if isinstance(file, Path) else file)
     except (RuntimeError, UnicodeError) as error:

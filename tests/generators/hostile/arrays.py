@@ -199,3 +199,35 @@ def truncated_nifti(folder, canary):
     """A volume that ends within its header."""
     (folder / "a.nii").write_bytes(_nifti((16, 16))[:100])
     return folder
+
+
+def _dicom(folder: Path, syntax: str, rows: int, pixels: bytes) -> Path:
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import UID, generate_uid
+
+    found = Dataset()
+    found.file_meta = FileMetaDataset()
+    found.file_meta.TransferSyntaxUID = UID(syntax)
+    found.file_meta.MediaStorageSOPClassUID = UID("1.2.840.10008.5.1.4.1.1.7")
+    found.file_meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["a"])
+    found.Rows = found.Columns = rows
+    found.SamplesPerPixel, found.BitsAllocated, found.BitsStored, found.HighBit = 1, 16, 16, 15
+    found.PhotometricInterpretation, found.PixelRepresentation = "MONOCHROME2", 0
+    found.PixelData = pixels
+    found["PixelData"].VR = "OW"
+    found.save_as(folder / "a.dcm", enforce_file_format=True)
+    return folder
+
+
+@hostile("would unpack to")
+def dicom_of_gigapixels(folder, canary):
+    """A picture of 65 000 x 65 000 pixels, run-length coded in 64 bytes."""
+    from pydicom.encaps import encapsulate
+
+    return _dicom(folder, "1.2.840.10008.1.2.5", 65_000, encapsulate([bytes(64)]))
+
+
+@hostile("deflated as a whole")
+def deflated_dicom(folder, canary):
+    """A data set of half a gibibyte that is packed into half a megabyte."""
+    return _dicom(folder, "1.2.840.10008.1.2.1.99", 16_384, bytes(2**29))
