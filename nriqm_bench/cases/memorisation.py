@@ -33,8 +33,25 @@ _DISGUISES = {
 }
 _DISGUISED = BlindSpot(
     "*",
-    "a disguise takes a copy out of the sight of some feature spaces; copying is judged in two "
+    "a disguise takes a copy out of the sight of some feature spaces; copying is judged in several "
     "(Deo et al. 2026, arXiv 2602.13066)",
+    spared=("circular-harmonics",),
+)
+_BLENDED = tuple(
+    BlindSpot(
+        metric,
+        "three tenths of another image move a blend farther from its original than many honest "
+        "images are; the pixels of both are still there (docs/statistics.md, Copies)",
+        extractor="circular-harmonics",
+    )
+    for metric in ("fls", "match-rate")
+) + tuple(
+    BlindSpot(
+        metric,
+        "a blend lies between its two images and so nearer to all others: it looks more typical",
+        extractor="circular-harmonics",
+    )
+    for metric in ("*density", "*precision", "realism")
 )
 
 
@@ -47,7 +64,7 @@ def _disguised(disguise: str) -> Case:
         levels=_SHARES,
         quick=_QUICK_SHARES,
         expect=COPIES,
-        blind=(_DISGUISED,),
+        blind=(_DISGUISED, *(_BLENDED if disguise == "blend" else ())),
         summary=f"images are replaced by training images, disguised: {_DISGUISES[disguise]}",
         source="Deo et al. 2026 (arXiv 2602.13066), the paper's successor; shares are its own",
         evidence="C",
