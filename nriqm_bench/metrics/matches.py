@@ -79,9 +79,9 @@ def match_rate(real: Sample, fake: Sample, *, train: Sample, ratio: float = 0.5)
     ratio
         Of the distance to the nearest training row to that to the nearest real row; below 1.
 
-    Direction: lower is better. Range: [0, 1]; near 0 without copying (with the feature space
-    `circular-harmonics` no match in 72 000 real images), 1 when all rows are copies. Invariant
-    under a common rotation, translation or scale and the order of rows.
+    Direction: lower is better. Range: [0, 1]; near 0 without copying (in `circular-harmonics`
+    no match in 300 sets of 200 phantom images), 1 when all rows are copies. Invariant under a
+    common rotation, translation or scale and the order of rows.
 
     Needs 2 rows each. Cost: ``m (n + t) d``, shared.
 
