@@ -31,3 +31,13 @@ def test_sites(gate):
 @pytest.mark.nriqm_gate("limit-*")
 def test_limits(gate):
     assert gate.verdict == "pass", gate.reason
+
+
+@pytest.mark.nriqm_gate("downstream")
+def test_downstream(gate):
+    assert gate.verdict == "pass", gate.reason
+
+
+@pytest.mark.nriqm_gate("regression")
+def test_regression(gate):
+    assert gate.verdict == "pass", gate.reason

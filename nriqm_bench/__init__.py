@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "datasets",
+    "downstream",
     "evidence",
     "extractors",
     "generators",
@@ -39,6 +40,9 @@ __all__ = ["__version__", *_MODULES, *_NAMES]
 if TYPE_CHECKING:
     from nriqm_bench import (
         datasets as datasets,
+    )
+    from nriqm_bench import (
+        downstream as downstream,
     )
     from nriqm_bench import (
         evidence as evidence,

@@ -106,6 +106,11 @@ def _demo(asked: argparse.Namespace) -> int:
     return int(not ok)
 
 
+def _copies(asked: argparse.Namespace) -> int:
+    sys.stdout.write("\n".join(calibration.run_copies(asked)) + "\n")
+    return 0
+
+
 def _read(path: Path) -> Any:
     from nriqm_bench.reporting import SchemaError, from_json
 
@@ -152,6 +157,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_arguments(shown)
     shown.set_defaults(run=_demo)
+    copies = commands.add_parser("copies", help="how well copied images are told from the others")
+    calibration.add_copies(copies)
+    copies.set_defaults(run=_copies)
     return parser
 
 

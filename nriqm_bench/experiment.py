@@ -18,7 +18,7 @@ from nriqm_bench.features import FeatureStore
 from nriqm_bench.imagery import PARTS, Imagery, Progress
 from nriqm_bench.provenance import environment, rng_for
 from nriqm_bench.registry import UnknownName, unknown
-from nriqm_bench.reporting import Gate, Row, Run
+from nriqm_bench.reporting import Agreement, Downstream, Gate, Row, Run
 from nriqm_bench.settings import REMEDIES, Settings
 
 if TYPE_CHECKING:
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 # Reports hold numbers: what is infinite (MiFID of a full copy) counts as this.
 INFINITE = 1e12
 
-# Copying is never judged in one space alone: pixels see through noise and blur, which network
-# features do not; network features see flips, which pixels do not.
-PIXELS = "pixels"
+# Copying is never judged in one space alone. Network features see noise and blur and lose a copy
+# under them; pixels see through those and lose it under a flip; circular harmonics see through
+# noise, blur, flips and rotations, but hardly see the copy in a blend, which pixels do.
+HARMONICS, PIXELS = "circular-harmonics", "pixels"
+COPY_SPACES = (HARMONICS, PIXELS)
 
 # Feature spaces that see what whole-image features average away, by what the images show.
 REMEDY_SPACES = {
@@ -100,16 +102,16 @@ class Lab(Imagery):
         # Gates look at labs, and a lab at nothing but the names of gates.
         from nriqm_bench import gates
 
-        gates.check(settings)
+        gates.check(lab)
         return lab
 
     @cached_property
     def extractors(self) -> tuple[str, ...]:
-        """The feature spaces of this run; pixels are always among them, for memorisation."""
+        """The feature spaces of this run; `COPY_SPACES` are always among them."""
         found: list[str] = []
         for spec in self.settings.extractor:
             found += REMEDY_SPACES[self.dataset.region] if spec == REMEDIES else (spec,)
-        return tuple(dict.fromkeys([*found, PIXELS]))
+        return tuple(dict.fromkeys([*found, *COPY_SPACES]))
 
     @property
     def main(self) -> str:
@@ -140,7 +142,7 @@ class Lab(Imagery):
     def metrics_in(self, extractor: str) -> tuple[str, ...]:
         """The metrics judged in one feature space: all that can read it, where it was asked for.
 
-        Where it was not: memorisation in pixels, and `REMEDY_METRICS` in the remedies.
+        Where it was not: memorisation in `COPY_SPACES`, and `REMEDY_METRICS` in the remedies.
         """
         name = extractor.partition(":")[0]
         gives = getattr(extractors.get(name), "gives", "features")
@@ -160,7 +162,7 @@ class Lab(Imagery):
         """The feature spaces in which a case is judged: those asked for, and who have a say.
 
         The remedies are for local damage; under noise they are judged for the noise equivalent.
-        Pixels join where something is asked of memorisation.
+        `COPY_SPACES` join where something is asked of memorisation.
         """
         local = bool(case.region) or case is cases.GAUSSIAN_NOISE
 
@@ -281,7 +283,14 @@ class Lab(Imagery):
             f"that real images reach ({worst:.4g})"
         )
 
-    def run(self, rows: Sequence[Row], gates: Sequence[Gate], notes: Sequence[str] = ()) -> Run:
+    def run(
+        self,
+        rows: Sequence[Row],
+        gates: Sequence[Gate],
+        notes: Sequence[str] = (),
+        downstream: Sequence[Downstream] = (),
+        agreement: Sequence[Agreement] = (),
+    ) -> Run:
         """The finished run, ready to be reported: equal runs give equal rows in equal order."""
         told = [note for g in self.generators.values() for note in g.notes]
         return Run(
@@ -301,6 +310,8 @@ class Lab(Imagery):
             rows=sorted(rows, key=Row.sort_key),
             gates=sorted(gates, key=Gate.sort_key),
             notes=[*self.notes, *told, *notes, *self.store.notes],
+            downstream=sorted(downstream, key=Downstream.sort_key),
+            agreement=sorted(agreement, key=Agreement.sort_key),
         )
 
     def splits(self) -> Iterable[tuple[NDArray[np.intp], ...]]:

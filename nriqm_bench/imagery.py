@@ -191,19 +191,19 @@ class Imagery:
         if case.region and case.region != self.dataset.region:
             return f"{case.region}s"
         needs = perturbations.get(case.perturbation).needs & {"masks", "sites"}
-        lacking = [name for name in (self._lacking(source) if needs else ()) if name in needs]
+        lacking = [name for name in (self.lacking(source) if needs else ()) if name in needs]
         return " and ".join(lacking) or (self.unreadable(source, extractor) if extractor else "")
 
     def unreadable(self, source: str, extractor: str) -> str:
         """What the images of `source`, or real ones, lack for a feature space; empty if nothing."""
         found = self._opened(extractor)
         if "masks" in getattr(found, "needs", ()):
-            if "masks" in self._lacking(source):
+            if "masks" in self.lacking(source):
                 return "masks"
             # Where real images have none there is nothing to compare with.
-            if any("masks" in self._lacking(part) for part in PARTS):
+            if any("masks" in self.lacking(part) for part in PARTS):
                 return "real images with masks"
-        if "masks" in getattr(found, "fit_needs", ()) and "masks" in self._lacking("train"):
+        if "masks" in getattr(found, "fit_needs", ()) and "masks" in self.lacking("train"):
             return "masks of training images"
         return ""
 
@@ -229,8 +229,8 @@ class Imagery:
         sites: list[str] = self.store.value({"sites": self.recipe(part)}, compute)
         return sites
 
-    def _lacking(self, source: str) -> list[str]:
-        """Of masks and sites, what the images of a source do not have."""
+    def lacking(self, source: str) -> list[str]:
+        """Of masks and sites, what the images of a source do not have (one site is none)."""
 
         def compute() -> list[str]:
             found = self.images(source)

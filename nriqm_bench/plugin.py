@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nriqm_bench.session import GATE, ROW, Session, dest, session_of
+from nriqm_bench.session import AGREEMENT, DOWNSTREAM, GATE, ROW, Session, dest, session_of
 from nriqm_bench.settings import OPTIONS, Option
 
 if TYPE_CHECKING:
     from nriqm_bench.cases import Case
+    from nriqm_bench.downstream import Damage, Usefulness
     from nriqm_bench.evidence import Curve, Expectation
     from nriqm_bench.experiment import Lab
-    from nriqm_bench.reporting import Gate, Row
+    from nriqm_bench.reporting import Agreement, Gate, Row
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -83,6 +84,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         marker = metafunc.definition.get_closest_marker("nriqm_gate")
         names = marker.args if marker is not None else ()
         metafunc.parametrize("nriqm_gate_point", session.gate_points(names), indirect=True)
+    elif "usefulness" in metafunc.fixturenames:
+        metafunc.parametrize("usefulness", session.source_points(), indirect=True)
+    elif "damage" in metafunc.fixturenames:
+        metafunc.parametrize("damage", session.damage_points(), indirect=True)
+    elif "agreement" in metafunc.fixturenames:
+        over = ("generators", "perturbations")
+        metafunc.parametrize("agreement", over, indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -145,6 +153,49 @@ def gate(request: pytest.FixtureRequest, nriqm_lab: Lab, nriqm_gate_point: tuple
     if found.verdict == "untrusted":
         pytest.skip(f"untrusted: {found.reason}")
     return found
+
+
+@pytest.fixture
+def usefulness(request: pytest.FixtureRequest, nriqm_lab: Lab) -> Usefulness:
+    """What one source is worth downstream: ``held-out``, then each generator; see `Usefulness`.
+
+    Skipped, with the reason, where there are no masks to learn from.
+    """
+    from nriqm_bench import downstream
+
+    if reason := downstream.impossible(nriqm_lab, request.param):
+        pytest.skip(reason)
+    found = downstream.usefulness(nriqm_lab, request.param)
+    _tell(request, DOWNSTREAM, downstream.row(found).to_dict())
+    return found
+
+
+@pytest.fixture
+def damage(request: pytest.FixtureRequest, nriqm_lab: Lab) -> Damage:
+    """What one kind of damage to real training images costs downstream; see `Damage`."""
+    from nriqm_bench import downstream
+
+    if reason := downstream.impossible(nriqm_lab, "held-out"):
+        pytest.skip(reason)
+    found = downstream.damage(nriqm_lab, request.param)
+    _tell(request, DOWNSTREAM, downstream.row(found).to_dict())
+    return found
+
+
+@pytest.fixture
+def agreement(request: pytest.FixtureRequest, nriqm_lab: Lab) -> list[Agreement]:
+    """How every metric ranks generators, and perturbations, against the downstream task."""
+    from nriqm_bench import downstream
+
+    if reason := downstream.unranked(nriqm_lab, request.param):
+        pytest.skip(reason)
+    found = downstream.OVER[request.param](nriqm_lab)
+    _tell(request, AGREEMENT, [row.to_dict() for row in found])
+    return found
+
+
+def _tell(request: pytest.FixtureRequest, name: str, content: object) -> None:
+    request.node.user_properties.append((name, json.dumps(content)))
 
 
 @pytest.hookimpl(wrapper=True)

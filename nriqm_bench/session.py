@@ -22,10 +22,11 @@ from nriqm_bench.settings import OPTIONS, Option, Settings, SettingsError
 if TYPE_CHECKING:
     from nriqm_bench.cases import Case
     from nriqm_bench.experiment import Lab
-    from nriqm_bench.reporting import Gate, Row, Run
+    from nriqm_bench.reporting import Agreement, Downstream, Gate, Row, Run
 
-# Properties of a report that carry a row or a gate.
+# Properties of a report that carry a row, a gate or what was found downstream.
 ROW, GATE = "nriqm_row", "nriqm_gate"
+DOWNSTREAM, AGREEMENT = "nriqm_downstream", "nriqm_agreement"
 
 
 class Session:
@@ -37,6 +38,8 @@ class Session:
         self.config = config
         self.rows: list[Row] = []
         self.gates: list[Gate] = []
+        self.downstream: list[Downstream] = []
+        self.agreement: list[Agreement] = []
         self._lab: Lab | None = None
         self._run: Run | None = None
         self._screen: TextIO | None = None
@@ -134,6 +137,18 @@ class Session:
             return [_skipped(f"no gate of this run is called {' or '.join(names)}")]
         return points or [_skipped("no --generator was given, so none can be released")]
 
+    def source_points(self) -> list[Any]:
+        """The parameters of what each source of images is worth downstream."""
+        with _usage():
+            return [pytest.param(source, id=source) for source in self.lab.sources]
+
+    def damage_points(self) -> list[Any]:
+        """The parameters of what damage to training images costs downstream."""
+        from nriqm_bench import downstream
+
+        with _usage():
+            return [pytest.param(case, id=case.name) for case in downstream.damages(self.lab)]
+
     def progress(self, items: Iterable[Any], description: str, total: int) -> Iterable[Any]:
         """Show a long step on the terminal, past pytest's capture; silent when it is none."""
         from tqdm import tqdm
@@ -160,15 +175,28 @@ class Session:
                 from nriqm_bench.reporting import Gate
 
                 self.gates.append(Gate.from_dict(json.loads(str(value))))
+            elif name == DOWNSTREAM and report.when == "call":
+                from nriqm_bench.reporting import Downstream
+
+                self.downstream.append(Downstream.from_dict(json.loads(str(value))))
+            elif name == AGREEMENT and report.when == "call":
+                from nriqm_bench.reporting import Agreement
+
+                self.agreement += [Agreement.from_dict(row) for row in json.loads(str(value))]
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the reports that were asked for."""
-        if (self.rows or self.gates) and not hasattr(self.config, "workerinput"):
+        found = self.rows or self.gates or self.downstream or self.agreement
+        if found and not hasattr(self.config, "workerinput"):
             from nriqm_bench import reporting
 
             self._run = self.lab.run(
-                self.rows, self.gates, expected.notes(self.expected_failures, self.rows)
+                self.rows,
+                self.gates,
+                expected.notes(self.expected_failures, self.rows),
+                self.downstream,
+                self.agreement,
             )
             self.config.hook.pytest_nriqm_finished(config=self.config, run=self._run)
             for path in self.lab.settings.report:

@@ -60,7 +60,7 @@ OPTIONS = (
         "extractor",
         "feature space: efficientnet-lite0, pixels, torchscript:PATH or a registered name; "
         "'remedies' stands for those of the lesion or vessel; repeatable, gates judge in the first "
-        "(memorisation is judged in pixels too)",
+        "(memorisation is judged in circular-harmonics and pixels too)",
         "SPEC",
         ("efficientnet-lite0", REMEDIES),
         repeatable=True,

@@ -1,4 +1,5 @@
-"""How far the verdicts themselves can be believed: false alarms, and the power to see a defect.
+"""How far verdicts can be believed: false alarms, and the power to see a defect or a copy.
 
-`nriqm_bench.calibration.alarms` and `.power` hold the two; `.command` shows them on a terminal.
+`nriqm_bench.calibration.alarms`, `.power` and `.copies` hold these; `.command` shows them on a
+terminal.
 """

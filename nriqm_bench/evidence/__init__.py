@@ -7,6 +7,7 @@ sentence.
 
 from __future__ import annotations
 
+from nriqm_bench.evidence.agreement import Agreement, kendall
 from nriqm_bench.evidence.curve import Curve
 from nriqm_bench.evidence.expectations import (
     Expectation,
@@ -25,6 +26,7 @@ from nriqm_bench.evidence.hotelling import HotellingFloor, Means, distance
 from nriqm_bench.evidence.verdict import Verdict
 
 __all__ = [
+    "Agreement",
     "Curve",
     "Expectation",
     "Floor",
@@ -39,6 +41,7 @@ __all__ = [
     "flat",
     "holm",
     "improves",
+    "kendall",
     "linear",
     "not_better",
     "outweighed",

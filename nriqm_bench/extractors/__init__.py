@@ -35,6 +35,7 @@ class Extractor(Protocol):
 
 
 _BUILTIN = {
+    "circular-harmonics": f"{_ROOM}.circular_harmonics:CircularHarmonics",
     "efficientnet-lite0": f"{_ROOM}.efficientnet_lite0:EfficientNetLite0",
     "efficientnet-lite0-maps": f"{_ROOM}.maps:EfficientNetLite0Maps",
     "imagenet-classes": f"{_ROOM}.efficientnet_lite0:ImageNetClasses",

@@ -32,12 +32,18 @@ class Lines(NamedTuple):
     ends, pieces
         How many voxels of the line have one neighbour at most, and how many connected parts the
         whole line has.
+    line, part, free
+        All voxels of the line, branch points too ``(n, axes)``; the number of the connected part
+        of each; and whether it has one neighbour at most.
     """
 
     places: Indices
     bounds: Indices
     ends: int
     pieces: int
+    line: Indices
+    part: Indices
+    free: NDArray[np.bool_]
 
 
 def centre_lines(mask: NDArray[Any]) -> Lines:
@@ -52,17 +58,19 @@ def centre_lines(mask: NDArray[Any]) -> Lines:
     places = np.argwhere(line)
     n = len(places)
     if not n:
-        return Lines(places, np.zeros(1, np.intp), 0, 0)
+        nothing = np.zeros(0, np.intp)
+        return Lines(places, np.zeros(1, np.intp), 0, 0, places, nothing, nothing > 0)
     pairs = cKDTree(places).query_pairs(np.sqrt(mask.ndim) + 0.01, output_type="ndarray")
     degree = np.bincount(pairs.ravel(), minlength=n)
-    pieces = int(csgraph.connected_components(_graph(pairs, n), directed=False)[0])
+    pieces, part = csgraph.connected_components(_graph(pairs, n), directed=False)
+    whole = (places, part.astype(np.intp), degree <= 1)
     kept = degree <= 2
     inner = pairs[kept[pairs].all(axis=1)]
     graph = _graph(inner, n)
     label = csgraph.connected_components(graph, directed=False)[1]
     tips = np.flatnonzero(kept & (np.bincount(inner.ravel(), minlength=n) <= 1))
     if not len(tips):
-        return Lines(places[:0], np.zeros(1, np.intp), 0, pieces)
+        return Lines(places[:0], np.zeros(1, np.intp), 0, int(pieces), *whole)
     # From one tip of each segment, in steps along it.
     starts = tips[np.unique(label[tips], return_index=True)[1]]
     along = csgraph.dijkstra(graph, directed=False, indices=starts, unweighted=True, min_only=True)
@@ -70,7 +78,7 @@ def centre_lines(mask: NDArray[Any]) -> Lines:
     order = reached[np.lexsort((along[reached], label[reached]))]
     bounds = np.flatnonzero(np.diff(label[order], prepend=-1, append=-1))
     ends = int(np.count_nonzero(degree <= 1))
-    return Lines(places[order], bounds.astype(np.intp), ends, pieces)
+    return Lines(places[order], bounds.astype(np.intp), ends, int(pieces), *whole)
 
 
 def _graph(pairs: NDArray[Any], n: int) -> Any:

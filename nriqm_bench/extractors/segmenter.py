@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch.nn import functional
 
-from nriqm_bench.extractors.images import as_tensor, in_batches
+from nriqm_bench.extractors import unet
+from nriqm_bench.extractors.images import as_tensor
 
 if TYPE_CHECKING:
     from nriqm_bench.images import ImageSet
@@ -20,11 +19,7 @@ if TYPE_CHECKING:
 # Part of the key: raise it when the same training images would give other masks.
 VERSION = 1
 
-# Four levels halve the side three times.
-_MULTIPLE = 8
-_CHANNELS = (16, 32, 64, 128)
 _BATCH = 12
-_RATE = 3e-3
 # Noise in training, as far as a reader could still outline something.
 _NOISE = 0.25
 # A volume's slices that training sees at most.
@@ -70,7 +65,7 @@ class Segmenter:
         seed: int = 0,
         least: int = 12,
     ) -> None:
-        if steps < 1 or side < _MULTIPLE:
+        if steps < 1 or side < unet.MULTIPLE:
             raise ValueError(f"steps was {steps} and side {side}, must be at least 1 and 8")
         self._train = train
         self.device = device
@@ -100,17 +95,9 @@ class Segmenter:
             raise ValueError(
                 f"images had {channels} channels, must have {self._channels} as those in training"
             )
-        height, width = slices.shape[2:]
-
-        def run(batch: torch.Tensor) -> torch.Tensor:
-            pads = (0, -width % _MULTIPLE, 0, -height % _MULTIPLE)
-            padded = functional.pad(batch, pads, mode="replicate")
-            logits: torch.Tensor = network(padded)
-            return logits[:, 0, :height, :width]
-
-        found = in_batches(slices, run, self.device) > 0
+        found = unet.segment(network, slices, self.device)
         found = found.reshape(len(x), *x.shape[2:])
-        return np.stack([_without_specks(f, self.least) for f in found]).astype(np.uint8)
+        return np.stack([unet.without_specks(f, self.least) for f in found]).astype(np.uint8)
 
     def _learn(self, train: ImageSet) -> torch.nn.Module:
         if train.masks is None or not train.masks.any():
@@ -119,51 +106,13 @@ class Segmenter:
         images, masks = _slices(train)
         self._channels = images.shape[1]
         rng = np.random.default_rng(self.seed)
-        # On the CPU and in one thread, whatever device looks at images: the same weights anywhere.
-        with _alone(), torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(self.seed)
-            network = _unet(self._channels)
-            optimiser = torch.optim.AdamW(network.parameters(), lr=_RATE)
-            schedule = torch.optim.lr_scheduler.OneCycleLR(
-                optimiser, _RATE, total_steps=max(self.steps, 2)
-            )
-            for _ in range(self.steps):
-                x, y = _batch(images, masks, self.side, rng)
-                crops = torch.from_numpy(x)
-                # A third faster on a CPU than channels first.
-                logits = network(crops.contiguous(memory_format=torch.channels_last))
-                loss = _loss(logits[:, 0], torch.from_numpy(y))
-                optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
-                schedule.step()
-        return network.eval().requires_grad_(False).to(self.device)
-
-
-def _unet(channels: int) -> torch.nn.Module:
-    from monai.networks.nets import UNet
-
-    network: torch.nn.Module = UNet(
-        spatial_dims=2,
-        in_channels=channels,
-        out_channels=1,
-        channels=_CHANNELS,
-        strides=(2, 2, 2),
-        num_res_units=1,
-        norm="batch",
-    )
-    return network
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    """One thread: sums of gradients in one order, whatever the machine's number of threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+        network = unet.train(
+            self._channels,
+            lambda: _batch(images, masks, self.side, rng),
+            steps=self.steps,
+            seed=self.seed,
+        )
+        return network.to(self.device)
 
 
 def _slices(train: ImageSet) -> tuple[Floats, NDArray[np.float32]]:
@@ -186,7 +135,7 @@ def _batch(
     images: Floats, masks: Floats, side: int, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
     """Crops with everything changed that must not change what is found."""
-    size = [min(side, s) // _MULTIPLE * _MULTIPLE for s in masks.shape[1:]]
+    size = [min(side, s) // unet.MULTIPLE * unet.MULTIPLE for s in masks.shape[1:]]
     x = np.empty((_BATCH, images.shape[1], *size), np.float32)
     y = np.empty((_BATCH, *size), np.float32)
     for k in range(_BATCH):
@@ -236,20 +185,3 @@ def _plane(rng: np.random.Generator, mask: Floats, sd: float) -> Floats:
         line = np.clip((np.arange(mask.shape[axis]) - middle) / half, -1, 1) * slope
         total += line.astype(np.float32)[:, None] if axis == 0 else line.astype(np.float32)
     return total
-
-
-def _loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Cross entropy of pixels, and one less the Dice coefficient of the whole batch."""
-    found = torch.sigmoid(logits)
-    dice = (2 * (found * target).sum() + 1) / (found.sum() + target.sum() + 1)
-    return functional.binary_cross_entropy_with_logits(logits, target) + 1 - dice
-
-
-def _without_specks(found: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
-    pieces, count = ndimage.label(found, structure=np.ones((3,) * found.ndim))
-    if not count:
-        return found
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
-    kept = sizes >= max(least, sizes.max() / 10)
-    return np.asarray(kept[pieces], dtype=np.bool_)

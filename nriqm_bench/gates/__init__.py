@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from nriqm_bench import cases, metrics
 from nriqm_bench.evidence import holm
-from nriqm_bench.experiment import PIXELS
-from nriqm_bench.gates import anatomy, fidelity, scores, sites
+from nriqm_bench.experiment import HARMONICS, PIXELS
+from nriqm_bench.gates import anatomy, downstream, fidelity, regression, scores, sites
 from nriqm_bench.gates.spec import Finding, GateSpec
 from nriqm_bench.registry import unknown
 from nriqm_bench.reporting import Gate
@@ -17,7 +17,6 @@ from nriqm_bench.settings import SettingsError
 
 if TYPE_CHECKING:
     from nriqm_bench.experiment import Lab
-    from nriqm_bench.settings import Settings
 
 __all__ = ["FALSE_ALARM", "NAMES", "SPECS", "available", "check", "judge", "unreadable"]
 
@@ -40,6 +39,7 @@ _copying = partial(
 SPECS: tuple[GateSpec, ...] = (
     _copying(name="memorisation", space=scores.main_space),
     _copying(name="memorisation-pixels", space=lambda lab: PIXELS),
+    _copying(name="memorisation-disguised", space=lambda lab: HARMONICS),
     GateSpec(
         name="diversity",
         metric="vendi",
@@ -98,13 +98,41 @@ SPECS: tuple[GateSpec, ...] = (
         unit="SD of real sets",
         needs_metric=False,
     ),
+    GateSpec(
+        name="downstream",
+        metric="dice-ratio",
+        direction="below",
+        space=downstream.task,
+        measure=downstream.measure,
+        trial=downstream.trial,
+        missing=downstream.missing,
+        range=(0.0, math.inf),
+        unit="Dice of training on samples over Dice of training on real images",
+        calibrated=False,
+        level=downstream.FALSE_ALARM,
+        needs_metric=False,
+    ),
+    GateSpec(
+        name="regression",
+        metric="worsening",
+        direction="above",
+        space=regression.earlier,
+        measure=regression.measure,
+        trial=regression.trial,
+        missing=regression.missing,
+        range=(0.0, math.inf),
+        unit="floor SD of the baseline",
+        calibrated=False,
+        limit=regression.LIMIT,
+        needs_metric=False,
+    ),
 )
 NAMES = tuple(spec.name for spec in SPECS)
 
 
 def available(lab: Lab) -> tuple[str, ...]:
     """The gates of this run: those whose metric was asked for, and limits that the user set."""
-    return tuple(spec.name for spec in _specs(lab))
+    return tuple(spec.name for spec in _specs(lab) if _asked(lab, spec))
 
 
 def unreadable(lab: Lab, generator: str, name: str) -> str:
@@ -144,8 +172,8 @@ def judge(lab: Lab, generator: str, name: str) -> Gate:
     )
 
 
-def check(settings: Settings) -> None:
-    """Whether every threshold of `[tool.nriqm.gates]` is of a gate or metric, and means something.
+def check(lab: Lab) -> None:
+    """Whether what the settings say about gates can be meant: thresholds and baseline.
 
     Raises
     ------
@@ -153,29 +181,30 @@ def check(settings: Settings) -> None:
         In one sentence that names what is accepted.
     """
     known = {spec.name: spec for spec in SPECS}
-    for name, value in settings.gates:
+    for name, value in lab.settings.gates:
         if name in known:
             low, high = known[name].range
         elif name in metrics.names():
             low, high = metrics.get(name).range
         else:
-            told = unknown("gate", name, [*known, *metrics.names()])
+            told = unknown("gate or metric", name, [*known, *metrics.names()])
             raise SettingsError(f"[tool.nriqm.gates]: {told}")
         if not low <= value <= high or not math.isfinite(value):
             raise SettingsError(
                 f"[tool.nriqm.gates]: {name} was {value:g}, must be a number from {low:g} to "
                 f"{high:g}"
             )
+    regression.baseline(lab)
 
 
 def _specs(lab: Lab) -> tuple[GateSpec, ...]:
     """The built-in gates, then those of the limits that the user set for metrics."""
     own = [scores.limit_of(name) for name, _ in lab.settings.gates if name not in NAMES]
-    return tuple(
-        spec
-        for spec in (*SPECS, *own)
-        if not spec.needs_metric or spec.metric in lab.metrics_in(spec.space(lab))
-    )
+    return (*SPECS, *own)
+
+
+def _asked(lab: Lab, spec: GateSpec) -> bool:
+    return not spec.needs_metric or spec.metric in lab.metrics_in(spec.space(lab))
 
 
 def _spec(lab: Lab, name: str) -> GateSpec:
@@ -188,10 +217,10 @@ def _threshold(lab: Lab, generator: str, spec: GateSpec, found: Finding) -> floa
     for name in (spec.name, spec.metric) if spec.name not in NAMES else (spec.name,):
         if name in said:
             return said[name]
-    if not spec.calibrated:
-        assert spec.limit is not None
+    if spec.limit is not None:
         return spec.limit
-    limit = found.floor.threshold(_family(lab, generator)[spec.name], spec.direction)
+    level = spec.level or _family(lab, generator)[spec.name]
+    limit = found.floor.threshold(level, spec.direction)
     if found.tolerance is None:
         return limit
     return max(limit, found.tolerance) if spec.direction == "above" else min(limit, found.tolerance)
@@ -211,7 +240,7 @@ def _family(lab: Lab, generator: str) -> dict[str, float]:
 
 
 def _reason(spec: GateSpec, found: Finding, threshold: float) -> str:
-    if not spec.calibrated:
+    if spec.limit is not None or spec.name not in NAMES:
         return f"{found.told}; the limit is {threshold:.4g}"
     tail = found.floor.tail(found.value, spec.direction)
     return (

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nriqm_bench.evidence import Floor
 
 if TYPE_CHECKING:
-    from nriqm_bench.cases import Case
     from nriqm_bench.experiment import Lab
 
 
@@ -61,9 +60,13 @@ class GateSpec:
     calibrated
         Whether the floor sets the threshold, within the family that Holm's correction covers.
     limit
-        The threshold when nothing else is said, of a gate that is not calibrated.
+        The threshold when nothing else is said, whatever the floor.
+    level
+        The false alarm rate of a gate that the floor decides, but outside of the family.
     pairs
         Of a memorisation gate: the nearest training images.
+    needs_metric
+        Whether the gate exists only where its metric was asked for.
     """
 
     name: str
@@ -77,9 +80,6 @@ class GateSpec:
     unit: str = ""
     calibrated: bool = True
     limit: float | None = None
-    case: Case | None = None
+    level: float | None = None
     pairs: Callable[[Lab, str, str], list[dict[str, Any]]] | None = None
     needs_metric: bool = True
-
-
-Thresholds = Mapping[str, float]

@@ -11,9 +11,10 @@ from nriqm_bench.registry import Registry
 if TYPE_CHECKING:
     from nriqm_bench.metrics.adapters import as_metric as as_metric
     from nriqm_bench.metrics.adapters import passthrough as passthrough
-    from nriqm_bench.metrics.copies import nearest_pairs as nearest_pairs
     from nriqm_bench.metrics.estimate import Estimate as Estimate
     from nriqm_bench.metrics.evaluation import evaluate as evaluate
+    from nriqm_bench.metrics.matches import copy_scores as copy_scores
+    from nriqm_bench.metrics.matches import nearest_pairs as nearest_pairs
     from nriqm_bench.metrics.metric import Metric as Metric
     from nriqm_bench.metrics.metric import Needs
     from nriqm_bench.metrics.moments import Moments as Moments
@@ -26,8 +27,9 @@ _LAZY = {
     "Moments": "moments",
     "Sample": "sample",
     "as_metric": "adapters",
+    "copy_scores": "matches",
     "evaluate": "evaluation",
-    "nearest_pairs": "copies",
+    "nearest_pairs": "matches",
     "passthrough": "adapters",
 }
 _REGISTRY: Registry[Any] = Registry(

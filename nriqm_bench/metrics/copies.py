@@ -1,4 +1,4 @@
-"""Copies, row by row: which fake rows look like training rows, and how many."""
+"""Copies: how many fake rows look like training rows, and how much."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nriqm_bench.metrics.estimate import Spread
 from nriqm_bench.metrics.metric import metric
 from nriqm_bench.metrics.neighbours_pass import all_nearest, own_neighbours
-from nriqm_bench.metrics.sample import Float64, Indices, Sample, as_sample, unit_rows
+from nriqm_bench.metrics.sample import Float64, Sample, as_sample, unit_rows
 
 Rows = NDArray[Any]
 Whitening = Literal["shrunk", "full", "columns"]
@@ -104,12 +104,6 @@ def _isolation_ratio(rows: Sample, train: Sample) -> Float64:
     isolation = np.zeros(len(rows))
     np.maximum.at(isolation, i, own_neighbours(train, 1).squared[j, 0])
     return np.asarray(squared / isolation)
-
-
-def _ratio(to_train: Float64, to_real: Float64) -> Float64:
-    """Train over real distance; 1 for a row that coincides with both."""
-    ratio = np.where(to_train == to_real, 1.0, np.inf)
-    return np.divide(to_train, to_real, out=ratio, where=(to_real > 0) & (to_train != to_real))
 
 
 def _index_spread(real: Sample, fake: Sample, *, train: Sample, **options: Any) -> Spread:
@@ -305,70 +299,3 @@ def _directions(rows: Float64) -> Float64:
     if somewhere.any():
         found[somewhere] = unit_rows(rows[somewhere], "rows")
     return found
-
-
-def nearest_pairs(fake: Any, train: Any, real: Any = None, k: int = 10) -> list[dict[str, Any]]:
-    """The fake rows that look most like copies, with the training rows they look like.
-
-    Parameters
-    ----------
-    fake, train, real
-        ``(m, d)``, ``(t, d)`` and ``(n, d)`` arrays or `Sample`s; `real` is held out from training.
-    k
-        How many pairs; all of them when there are fewer fake rows.
-
-    Returns
-    -------
-    list of dict
-        ``fake`` and ``train`` (row numbers), ``train_distance``, ``real`` and ``real_distance``
-        (the nearest real row) and ``ratio``, train over real distance: the smallest first, ties by
-        distance and row number. A row that coincides with both has ratio 1; one that coincides
-        with a real row only is no copy of a training row and is left out. Without `real` the last
-        three are None and the smallest distances come first.
-
-    Raises
-    ------
-    ValueError
-        For arrays that are not ``(n, d)`` of the same d, empty ones, NaN, or ``k < 1``.
-    """
-    if not isinstance(k, int) or k < 1:
-        raise ValueError(f"k was {k!r}, must be a whole number >= 1")
-    samples = {"fake": as_sample(fake, "fake"), "train": as_sample(train, "train")}
-    if real is not None:
-        samples["real"] = as_sample(real, "real")
-    for name, sample in samples.items():
-        if len(sample) == 0:
-            raise ValueError(f"{name} had 0 rows, must have at least 1")
-        if sample.dim != samples["fake"].dim:
-            raise ValueError(
-                f"{name} had shape {sample.shape}, must be (n, {samples['fake'].dim}) like fake"
-            )
-    to_train, train_row = _nearest_row(samples["fake"], samples["train"])
-    if real is None:
-        order = np.argsort(to_train, kind="stable")[:k]
-        nothing = {"real": None, "real_distance": None, "ratio": None}
-        return [
-            {"fake": int(i), "train": int(train_row[i]), "train_distance": float(to_train[i])}
-            | nothing
-            for i in order
-        ]
-    to_real, real_row = _nearest_row(samples["fake"], samples["real"])
-    ratio = _ratio(to_train, to_real)
-    order = np.lexsort((np.arange(len(ratio)), to_train, ratio))[:k]
-    return [
-        {
-            "fake": int(i),
-            "train": int(train_row[i]),
-            "train_distance": float(to_train[i]),
-            "real": int(real_row[i]),
-            "real_distance": float(to_real[i]),
-            "ratio": float(ratio[i]),
-        }
-        for i in order
-        if math.isfinite(ratio[i])
-    ]
-
-
-def _nearest_row(a: Sample, b: Sample) -> tuple[Float64, Indices]:
-    squared, i, j = all_nearest(a, b)
-    return np.sqrt(squared), j[np.searchsorted(i, np.arange(len(a)))]

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-from nriqm_bench.reporting.schema import Gate, Row, Run, SchemaError, from_json, to_json
+from nriqm_bench.reporting.schema import (
+    Agreement,
+    Downstream,
+    Gate,
+    Row,
+    Run,
+    SchemaError,
+    from_json,
+    to_json,
+)
 from nriqm_bench.reporting.write import write
 
-__all__ = ["Gate", "Row", "Run", "SchemaError", "from_json", "to_json", "write"]
+__all__ = [
+    "Agreement",
+    "Downstream",
+    "Gate",
+    "Row",
+    "Run",
+    "SchemaError",
+    "from_json",
+    "to_json",
+    "write",
+]

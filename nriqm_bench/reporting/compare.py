@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nriqm_bench.reporting import summary
 from nriqm_bench.reporting.schema import Run
 
-# Gates worsen by chance too: a regression is a move that a new draw of samples rarely makes.
-REGRESSION = 3.0
+# Gates worsen by chance too, and both runs are draws: a difference has root 2 times the floor's SD.
+# A regression is a worsening by more than three of these.
+REGRESSION = 3 * math.sqrt(2)
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,13 @@ class Change:
 
     @property
     def regressed(self) -> bool:
-        """Worse by `REGRESSION` floor SD, or failing where it passed."""
+        """Worse by more than `REGRESSION` floor SD, or failing where it passed."""
         fell = self.before_verdict == "pass" and self.after_verdict == "fail"
-        return fell or self.effect >= REGRESSION
+        return fell or self.effect > REGRESSION
 
 
-def compare(before: Run, after: Run) -> list[Change]:
-    """The gates that both runs have, by name and, where names agree, by generator.
+def comparable(before: Run, after: Run) -> None:
+    """Nothing, for runs of the same data and settings.
 
     Raises
     ------
@@ -45,14 +47,30 @@ def compare(before: Run, after: Run) -> list[Change]:
     ]
     if before.dataset.get("key") != after.dataset.get("key"):
         differing.insert(0, f"dataset ({before.dataset['spec']} and {after.dataset['spec']})")
+    if before.dataset.get("size") != after.dataset.get("size"):
+        sizes = f"{before.dataset.get('size')} and {after.dataset.get('size')}"
+        differing.append(f"size of the images ({sizes})")
     if differing:
         raise ValueError(f"the runs cannot be compared: they differ in {', '.join(differing)}")
+
+
+def compare(before: Run, after: Run) -> list[Change]:
+    """The gates that both runs have, by name and, where names agree, by generator.
+
+    The gate ``regression`` is itself a comparison and left out.
+
+    Raises
+    ------
+    ValueError
+        As `comparable`.
+    """
+    comparable(before, after)
     one_each = len(before.generator) == len(after.generator) == 1
     old = {(g.name, "" if one_each else g.generator): g for g in before.gates}
     changes = []
     for gate in after.gates:
         found = old.get((gate.name, "" if one_each else gate.generator))
-        if found is None:
+        if found is None or gate.name == "regression":
             continue
         sign = 1 if gate.direction == "above" else -1
         sd = found.floor_sd or gate.floor_sd or 1.0

@@ -25,7 +25,8 @@ _HEADER = (
 def render(run: Run) -> str:
     """The levels and values of every row; gates have the case ``gate`` and the level empty.
 
-    `effect` is that of the whole curve.
+    `effect` is that of the whole curve. What segmenters found has the case ``downstream``, and
+    Kendall's tau of a metric with it the case ``agreement``.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -63,4 +64,12 @@ def render(run: Run) -> str:
                 gate.verdict,
             )
         )
+    for found in run.downstream:
+        for name in ("dice", "dice_ratio", "hd95", "hd95_ratio", "f1", "f1_ratio"):
+            case = f"downstream {found.case}".strip()
+            value = getattr(found, name)[0]
+            writer.writerow((found.source, case, "", "", name, found.level, value, *[""] * 4))
+    for ranked in run.agreement:
+        case = f"agreement {ranked.over}"
+        writer.writerow(("", case, "", ranked.extractor, ranked.metric, "", ranked.tau, *[""] * 4))
     return out.getvalue()

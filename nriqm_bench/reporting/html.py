@@ -13,8 +13,8 @@ from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from nriqm_bench.reporting import summary
-from nriqm_bench.reporting.schema import Gate, Row, Run
+from nriqm_bench.reporting import downstream, summary
+from nriqm_bench.reporting.schema import Agreement, Gate, Row, Run
 
 _WORDS = {"pass": "good", "fail": "bad", "error": "bad", "blind (known)": "blind"}
 
@@ -32,6 +32,8 @@ def render(run: Run) -> str:
         failures=summary.failures(run),
         matrices=summary.matrices(run),
         curves=[(title, _curves(rows)) for title, rows in _grouped(run)],
+        d=downstream,
+        rankings=[(*ranking, _scatter(ranking[2])) for ranking in downstream.rankings(run)],
         gate_bar=_gate_bar,
         word=lambda verdict: _WORDS.get(verdict, "plain"),
         provenance=json.dumps(
@@ -95,6 +97,31 @@ def _gate_bar(gate: Gate) -> Markup:
     for side in ("left", "right", "top"):
         axis.spines[side].set_visible(False)
     return _svg(figure, f"value {gate.value:.3g}, limit {gate.threshold:.3g}, floor shaded")
+
+
+def _scatter(rows: Sequence[Agreement]) -> Markup:
+    """Each metric against what is downstream, a panel each; items are told apart by colour."""
+    columns = min(6, len(rows))
+    lines = -(-len(rows) // columns)
+    figure = Figure(figsize=(9.6, 1.5 * lines + 0.5), layout="constrained")
+    axes = figure.subplots(lines, columns, squeeze=False)
+    for axis in axes.flat[len(rows) :]:
+        axis.set_axis_off()
+    for axis, row in zip(axes.flat, rows, strict=False):
+        for k, (value, found) in enumerate(zip(row.values, row.downstream, strict=True)):
+            axis.plot([value], [found], marker="os^Dv<>P"[k % 8], color=f"C{k % 10}", ms=4, ls="")
+        axis.set_title(f"{row.metric} {downstream.tau(row)}", fontsize=7)
+        axis.tick_params(labelsize=5)
+    figure.supylabel("Dice" if rows[0].over == "generators" else "Dice lost", fontsize=7)
+    figure.legend(
+        list(axes.flat[0].lines),
+        rows[0].items,
+        loc="outside lower center",
+        ncols=4,
+        fontsize=6,
+        frameon=False,
+    )
+    return _svg(figure, f"metrics against Dice downstream over {rows[0].over}")
 
 
 def _svg(figure: Figure, label: str) -> Markup:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nriqm_bench.reporting import summary
+from nriqm_bench.reporting import downstream, summary
 from nriqm_bench.reporting.schema import Run
 
 
@@ -51,6 +51,28 @@ def render(run: Run) -> str:
         parts.append(
             f"<details><summary>{matrix.title}</summary>\n\n"
             f"{_table(('case', *matrix.metrics), rows)}\n\n{summary.EXPLAINED[0]}.\n\n</details>"
+        )
+    if run.downstream:
+        parts.append(f"### {downstream.title(run)}")
+        parts.append(_table(downstream.header(run), downstream.table(run)))
+        parts.append(
+            "\n".join(f"- {told}" for told in (*downstream.EXPLAINED, downstream.cost(run)))
+        )
+    for over, space, ranked in downstream.rankings(run):
+        lines = [
+            (
+                row.metric,
+                downstream.tau(row),
+                f"{summary.number(row.interval[0], 2)} to {summary.number(row.interval[1], 2)}",
+                summary.number(row.p, 2),
+            )
+            for row in ranked
+        ]
+        title = f"{downstream.ranking_title(over, ranked)}, in {space}"
+        said = f"{downstream.AGREEMENT}; {downstream.caution(ranked)}."
+        parts.append(
+            f"<details><summary>{title}</summary>\n\n"
+            f"{_table(('metric', 'tau', '95 %', 'p'), lines)}\n\n{said}\n\n</details>"
         )
     if known := summary.blind_spots(run):
         told = "\n".join(f"- {', '.join(where)}: {reason}" for reason, where in known)

@@ -1,4 +1,4 @@
-"""`Run`, `Row` and `Gate`: the published form of a run, to and from JSON.
+"""`Run`, `Row`, `Gate` and what is downstream: the published form of a run, to and from JSON.
 
 ``run.schema.json`` beside this file is the JSON Schema of what `to_json` writes.
 """
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 VERDICTS = (
     "pass",
@@ -114,8 +114,88 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class Downstream:
+    """What a segmenter that was trained on one set of images finds in real ones.
+
+    `case` and `level` are the damage done to the images of `source`, or empty and 0. Every estimate
+    is ``[value, low, high]`` with a 95 % interval over test subjects: `dice`, `hd95` (in `unit`)
+    and `f1` of the network on trial; `real_dice` of the one that it is compared with, which was
+    trained on equally many undamaged real images; `dice_ratio`, `hd95_ratio`, `f1_ratio` of the
+    two; `both_dice` after training on real images too; `auc` of a classifier of source against
+    real images. The last two are None for damaged images. `steps` are those of each training of the
+    network on trial; `seconds` those of the trainings that no other row shares.
+    """
+
+    source: str
+    case: str
+    level: float
+    dice: Sequence[float]
+    hd95: Sequence[float]
+    f1: Sequence[float]
+    real_dice: Sequence[float]
+    dice_ratio: Sequence[float]
+    hd95_ratio: Sequence[float | None]
+    f1_ratio: Sequence[float]
+    both_dice: Sequence[float] | None
+    auc: Sequence[float] | None
+    unit: str
+    images: int
+    steps: Sequence[int]
+    seconds: float
+
+    def sort_key(self) -> tuple[Any, ...]:
+        """Held-out images first, then generators, then damage."""
+        return (bool(self.case), self.source != "held-out", self.source, self.case)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        found: dict[str, Any] = _plain(asdict(self))
+        return found
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Downstream:
+        """The row of a dict of plain JSON types."""
+        return _made(cls, found, "downstream row")
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Does a metric rank images as the downstream task does?
+
+    `over` is ``generators`` (`values` are the metric's, `downstream` the Dice coefficients) or
+    ``perturbations`` (how far each worsened the metric, and the Dice coefficient that it cost), one
+    of each an item. `tau` is Kendall's tau-b, + when a better metric goes with better
+    segmentation, with a 95 % `interval` and the one-sided `p` of a random order.
+    """
+
+    over: str
+    metric: str
+    extractor: str
+    items: Sequence[str]
+    values: Sequence[float]
+    downstream: Sequence[float]
+    tau: float
+    interval: Sequence[float]
+    p: float
+
+    def sort_key(self) -> tuple[Any, ...]:
+        """By what is ranked, feature space and metric."""
+        return (self.over, self.extractor, self.metric)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        found: dict[str, Any] = _plain(asdict(self))
+        return found
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Agreement:
+        """The row of a dict of plain JSON types."""
+        return _made(cls, found, "agreement")
+
+
+@dataclass(frozen=True)
 class Run:
-    """Everything that one run found."""
+    """Everything that one run found; `downstream` and `agreement` came with version 1.1."""
 
     environment: Mapping[str, Any]
     generator: Sequence[Mapping[str, Any]]
@@ -124,6 +204,8 @@ class Run:
     rows: Sequence[Row]
     gates: Sequence[Gate]
     notes: Sequence[str] = field(default_factory=list)
+    downstream: Sequence[Downstream] = field(default_factory=list)
+    agreement: Sequence[Agreement] = field(default_factory=list)
     schema_version: str = SCHEMA_VERSION
 
 
@@ -138,6 +220,8 @@ def to_json(run: Run) -> str:
         "rows": [row.to_dict() for row in run.rows],
         "gates": [gate.to_dict() for gate in run.gates],
         "notes": _plain(run.notes),
+        "downstream": [row.to_dict() for row in run.downstream],
+        "agreement": [row.to_dict() for row in run.agreement],
     }
     return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -164,6 +248,8 @@ def from_json(text: str) -> Run:
         )
     rows = [Row.from_dict(row) for row in found.pop("rows", ())]
     gates = [Gate.from_dict(gate) for gate in found.pop("gates", ())]
+    found["downstream"] = [Downstream.from_dict(row) for row in found.get("downstream", ())]
+    found["agreement"] = [Agreement.from_dict(row) for row in found.get("agreement", ())]
     return _made(Run, {**found, "rows": rows, "gates": gates}, "run")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from nriqm_bench.reporting import summary
+from nriqm_bench.reporting import downstream, summary
 from nriqm_bench.reporting.schema import Row, Run
 
 # Characters of a cell of the matrix: an effect and its verdict.
@@ -56,6 +56,7 @@ def render(
         if run.rows:
             page.gap()
             page.wrapped(f"cases:     {summary.counts(run)}", indent=11)
+        page.downstream(every=verbosity > 0)
     page.gates()
     page.decisions()
     for note in run.notes:
@@ -188,6 +189,37 @@ class _Page:
         for reason, where in known:
             self.wrapped(f"{', '.join(where)}:", indent=4)
             self.wrapped(reason, indent=4, first=4)
+
+    def downstream(self, every: bool) -> None:
+        """What segmenters found; of the metrics that rank alike all in a line, or one each."""
+        if self.run.downstream:
+            self.heading(downstream.title(self.run))
+            self.table(downstream.header(self.run), downstream.table(self.run), gap=1)
+            for line in (*downstream.EXPLAINED, downstream.cost(self.run)):
+                self.wrapped(line, indent=2)
+        last = ""
+        for over, space, rows in downstream.rankings(self.run):
+            title = downstream.ranking_title(over, rows)
+            if title != last:
+                self.heading(title)
+                self.wrapped(f"{downstream.AGREEMENT}; {downstream.caution(rows)}")
+            last = title
+            if every:
+                self.gap()
+                lines = [
+                    [
+                        row.metric,
+                        downstream.tau(row),
+                        f"{summary.number(row.interval[0], 2)} to "
+                        f"{summary.number(row.interval[1], 2)}",
+                        summary.number(row.p, 2),
+                    ]
+                    for row in rows
+                ]
+                self.table([f"in {space}", "tau", "95 %", "p"], lines)
+            else:
+                told = ", ".join(f"{row.metric} {downstream.tau(row)}" for row in rows)
+                self.wrapped(f"{space}: {told}", indent=4)
 
     def gates(self) -> None:
         if not self.run.gates:

@@ -8,7 +8,8 @@ import torch
 
 from nriqm_bench import extractors
 from nriqm_bench.extractors.found import lesion_found
-from nriqm_bench.extractors.segmenter import Segmenter, _varied, _without_specks
+from nriqm_bench.extractors.segmenter import Segmenter, _varied
+from nriqm_bench.extractors.unet import without_specks
 from nriqm_bench.images import ImageSet
 
 
@@ -135,11 +136,11 @@ def test_specks_are_dropped():
     found[2:22, 2:22] = True
     found[30:35, 30:35] = True
     found[38, 2] = True
-    kept = _without_specks(found, least=12)
+    kept = without_specks(found, least=12)
     assert kept.sum() == 400
-    kept = _without_specks(found[25:], least=12)
+    kept = without_specks(found[25:], least=12)
     assert kept.sum() == 25
-    assert not _without_specks(found[37:], least=12).any()
+    assert not without_specks(found[37:], least=12).any()
 
 
 def test_what_is_varied_in_training_moves_masks_along():

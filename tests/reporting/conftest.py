@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from nriqm_bench.reporting import Gate, Row, Run
+from nriqm_bench.reporting import Agreement, Downstream, Gate, Row, Run
 
 
 def make_row(**changes):
@@ -57,6 +59,63 @@ def make_gate(**changes):
         ],
     }
     return Gate(**(gate | changes))
+
+
+def make_downstream(**changes):
+    row = {
+        "source": "held-out",
+        "case": "",
+        "level": 0.0,
+        "dice": [0.698, 0.65, 0.74],
+        "hd95": [45.7, 38.0, 54.2],
+        "f1": [0.74, 0.7, 0.78],
+        "real_dice": [0.702, 0.66, 0.75],
+        "dice_ratio": [0.994, 0.97, 1.02],
+        "hd95_ratio": [0.92, 0.8, 1.1],
+        "f1_ratio": [1.04, 0.96, 1.1],
+        "both_dice": [0.731, 0.69, 0.77],
+        "auc": [0.52, 0.45, 0.6],
+        "unit": "mm",
+        "images": 200,
+        "steps": [220],
+        "seconds": 9.5,
+    }
+    return Downstream(**(row | changes))
+
+
+def make_agreement(**changes):
+    row = {
+        "over": "perturbations",
+        "metric": "fid",
+        "extractor": "efficientnet-lite0",
+        "items": ["boundary-blur", "gaps", "gaussian-noise"],
+        "values": [3.0, 1.5, 640.0],
+        "downstream": [0.1, 0.04, 0.02],
+        "tau": -1 / 3,
+        "interval": [-1.0, 1.0],
+        "p": 5 / 6,
+    }
+    return Agreement(**(row | changes))
+
+
+@pytest.fixture
+def tested(run):
+    """The run with what was found downstream."""
+    damage = make_downstream(
+        case="lesion-displacement",
+        level=1.0,
+        dice=[0.551, 0.5, 0.6],
+        dice_ratio=[0.785, 0.74, 0.83],
+        both_dice=None,
+        auc=None,
+    )
+    model = make_downstream(source="model", dice_ratio=[1.0, 0.96, 1.03], hd95_ratio=[None] * 3)
+    better = make_agreement(metric="coverage", tau=1.0, p=1 / 6, values=[0.2, 0.1, 0.05])
+    return dataclasses.replace(
+        run,
+        downstream=sorted([damage, model, make_downstream()], key=Downstream.sort_key),
+        agreement=[make_agreement(), better, make_agreement(extractor="pixels", tau=0.0, p=0.5)],
+    )
 
 
 @pytest.fixture

@@ -14,6 +14,40 @@ from nriqm_bench.reporting import Gate, Row, SchemaError, from_json, to_json
 SCHEMA = json.loads(files("nriqm_bench.reporting").joinpath("run.schema.json").read_text())
 
 
+def test_downstream_round_trip_and_fit(tested):
+    assert from_json(to_json(tested)) == tested
+    jsonschema.validate(json.loads(to_json(tested)), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda d: d["downstream"][0].pop("dice"),
+        lambda d: d["downstream"][0].update(dice=[0.5]),
+        lambda d: d["downstream"][0].update(unit="cm"),
+        lambda d: d["agreement"][0].update(tau=1.5),
+        lambda d: d["agreement"][0].update(over="metrics"),
+        lambda d: d["agreement"][0].pop("items"),
+    ],
+    ids=["missing", "estimate", "unit", "tau", "over", "items"],
+)
+def test_what_does_not_fit_downstream(tested, spoil):
+    found = json.loads(to_json(tested))
+    spoil(found)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(found, SCHEMA)
+
+
+def test_a_run_of_version_1_0_is_read(run):
+    found = json.loads(to_json(run))
+    del found["downstream"], found["agreement"]
+    found["schema_version"] = "1.0"
+    jsonschema.validate(found, SCHEMA)
+    read = from_json(json.dumps(found))
+    assert read.downstream == read.agreement == []
+    assert read.rows == run.rows
+
+
 def test_round_trip(run):
     assert from_json(to_json(run)) == run
     assert to_json(from_json(to_json(run))) == to_json(run)

@@ -31,6 +31,53 @@ def test_terminal_is_as_it_was_looked_at(run, name, options):
     assert "\n".join(lines) + "\n" == (GOLDEN / name).read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("downstream_80.txt", {}), ("downstream_80_verbose.txt", {"verbosity": 1})],
+)
+def test_downstream_is_as_it_was_looked_at(tested, name, options):
+    lines = terminal.render(tested, **options)
+    assert max(map(len, lines)) <= 80
+    start = next(i for i, line in enumerate(lines) if line.startswith("Downstream"))
+    found = "\n".join(lines[start : lines.index("Gates")])
+    assert found == (GOLDEN / name).read_text(encoding="utf-8")
+    assert "\n".join(terminal.render(tested, unicode=False, **options)).isascii()
+    quiet = terminal.render(tested, verbosity=-1)
+    assert not any("Downstream" in line for line in quiet)
+
+
+def test_downstream_in_every_form(tested):
+    text = markdown.render(tested)
+    assert "### Downstream: U-Nets tested on 200 real images" in text
+    assert "| held-out, lesion-displacement 1 | .551 | .785 | .74-.83 |" in text
+    assert text.index("coverage | +1") < text.index("fid | -.33")
+    assert "a random order agrees fully 1 in 6 times" in text
+    found = list(csv.DictReader(io.StringIO(csv_table.render(tested))))
+    dice = [r for r in found if r["metric"] == "dice_ratio"]
+    assert [(r["source"], r["case"], r["value"]) for r in dice] == [
+        ("held-out", "downstream", "0.994"),
+        ("model", "downstream", "1.0"),
+        ("held-out", "downstream lesion-displacement", "0.785"),
+    ]
+    taus = {(r["extractor"], r["metric"]): r["value"] for r in found if "agree" in r["case"]}
+    assert taus["efficientnet-lite0", "coverage"] == "1.0"
+    assert len(taus) == 3
+
+
+def test_downstream_in_html(run, tested):
+    before, after = Page(), Page()
+    before.feed(html.render(run))
+    text = html.render(tested)
+    after.feed(text)
+    # A table, and a drawing for each feature space with a panel a metric.
+    assert after.tags.count("table") == before.tags.count("table") + 1
+    assert after.tags.count("svg") == before.tags.count("svg") + 2
+    assert "coverage +1" in text
+    assert "fid -.33" in text
+    assert text == html.render(tested)
+    assert all(reference.startswith("#") for reference in after.references)
+
+
 def test_ascii_is_ascii(run):
     run = dataclasses.replace(run, notes=["façade"])
     assert "\n".join(terminal.render(run, unicode=False, verbosity=1)).isascii()
