@@ -100,15 +100,15 @@ def _false_alarms(asked: argparse.Namespace) -> int:
     return 0
 
 
-def _copies(asked: argparse.Namespace) -> int:
-    sys.stdout.write("\n".join(calibration.run_copies(asked)) + "\n")
-    return 0
-
-
 def _demo(asked: argparse.Namespace) -> int:
     lines, ok = demo.run(asked)
     sys.stdout.write("\n".join(lines).strip("\n") + "\n")
     return int(not ok)
+
+
+def _copies(asked: argparse.Namespace) -> int:
+    sys.stdout.write("\n".join(calibration.run_copies(asked)) + "\n")
+    return 0
 
 
 def _read(path: Path) -> Any:
@@ -152,14 +152,14 @@ def _parser() -> argparse.ArgumentParser:
     alarms = commands.add_parser("false-alarms", help="how often a case sees what was not done")
     calibration.add_false_alarms(alarms)
     alarms.set_defaults(run=_false_alarms)
-    copies = commands.add_parser("copies", help="how well copied images are told from the others")
-    calibration.add_copies(copies)
-    copies.set_defaults(run=_copies)
     shown = commands.add_parser(
         "demo", help="which gate catches which rogue; exit 1 when one gets away"
     )
     demo.add_arguments(shown)
     shown.set_defaults(run=_demo)
+    copies = commands.add_parser("copies", help="how well copied images are told from the others")
+    calibration.add_copies(copies)
+    copies.set_defaults(run=_copies)
     return parser
 
 
