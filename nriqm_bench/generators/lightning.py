@@ -9,7 +9,6 @@ attributes (``generator.``, ``model.``, ``ema.``), and what was chosen is said.
 from __future__ import annotations
 
 import inspect
-import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -62,16 +61,13 @@ def load(source: Source, options: Options) -> Generator | None:
 
 def _marked(source: Source) -> bool:
     """Whether the mark is among the first bytes of the pickle, which is not run."""
-    names = [n for n in source.members if n.endswith("/data.pkl")]
-    if not names:
+    if not source.members:
         return False
     try:
-        with zipfile.ZipFile(source.path) as archive, archive.open(names[0]) as file:
-            return _MARK.encode() in file.read(_SEARCHED)
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError) as error:
-        raise GeneratorError(
-            f"{source.text} is a damaged or truncated archive ({error}); copy it again"
-        ) from error
+        pickle = torchfile.records(source.text, source.path).get_record("data.pkl")
+    except RuntimeError as error:
+        raise torchfile.damaged(source.text, error) from error
+    return _MARK.encode() in pickle[:_SEARCHED]
 
 
 def _tops(content: Mapping[str, Any]) -> list[str]:
