@@ -26,6 +26,7 @@ def bounded(content: Any) -> Iterator[None]:
     of parameters are counted while they are made, so that neither a huge layer nor a loop over
     10 000 000 small ones gets memory or time.
     """
+    import torch
     from torch.nn.modules import module
     from torch.overrides import TorchFunctionMode
 
@@ -39,7 +40,9 @@ def bounded(content: Any) -> Iterator[None]:
         def __torch_function__(
             self, func: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
-            calls.add(1)
+            # Leaving torch.no_grad() is a call too, which must not fail on the way out.
+            if func is not torch._C._set_grad_enabled:
+                calls.add(1)
             return func(*args, **(kwargs or {}))
 
     def tensor(owner: Any, name: str, value: Any) -> None:

@@ -226,6 +226,7 @@ def test_damaged_and_foreign_weights(tmp_path):
     outside.write_bytes(whole)
     weights.symlink_to(outside)
     assert "leads out of the folder" in refusal(folder)
+    weights.unlink()
     (folder / "model_index.json").write_text("{")
     assert "damaged config model_index.json" in refusal(folder)
 
