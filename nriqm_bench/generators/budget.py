@@ -26,6 +26,7 @@ def bounded(content: Any) -> Iterator[None]:
     of parameters are counted while they are made, so that neither a huge layer nor a loop over
     10 000 000 small ones gets memory or time.
     """
+    import torch
     from torch.nn.modules import module
     from torch.overrides import TorchFunctionMode
 
@@ -39,11 +40,14 @@ def bounded(content: Any) -> Iterator[None]:
         def __torch_function__(
             self, func: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
-            calls.add(1)
+            # Leaving torch.no_grad() is a call too, which must not fail on the way out.
+            if func is not torch._C._set_grad_enabled:
+                calls.add(1)
             return func(*args, **(kwargs or {}))
 
     def tensor(owner: Any, name: str, value: Any) -> None:
-        if value is not None:
+        # On the meta device weights take no memory; there `check_fit` tells which do not fit.
+        if value is not None and value.device.type != "meta":
             size.add(value.numel() * value.element_size())
 
     def layer(owner: Any, name: str, value: Any) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,10 @@ from tests.generators.hostile.good import CODE, GOOD, NETWORK
 from tests.generators.hostile.trial import worker
 
 TIMES = 100
+if find_spec("onnx") and find_spec("onnxruntime"):
+    importlib.import_module("tests.generators.hostile.good_graphs")
+if find_spec("diffusers"):
+    importlib.import_module("tests.generators.hostile.good_pipelines")
 
 
 @pytest.fixture(scope="module")
@@ -56,17 +62,18 @@ def test_a_good_file_makes_images(kind, asked, tmp_path):
 @pytest.mark.parametrize("kind", GOOD)
 def test_a_damaged_file_makes_images_or_a_sentence(kind, asked, tmp_path):
     path = GOOD[kind](tmp_path)
-    victim = path if path.is_file() else sorted(path.iterdir())[0]
-    content = victim.read_bytes()
+    victims = files(path)
     rng = np.random.default_rng(sorted(GOOD).index(kind))
     outcomes = []
     for i in range(TIMES):
+        victim, content = list(victims.items())[int(rng.integers(len(victims)))]
         victim.write_bytes(damaged(content, rng))
         answer = asked.ask(path, NETWORK if i % 2 or kind != "checkpoint" else None)
         assert answer["outcome"] in ("images", "refused"), (answer, _kept(victim, tmp_path))
         assert answer["said"].isprintable()
         assert answer["peak"] < 2**30
         outcomes.append(answer["outcome"])
+        victim.write_bytes(content)
     assert "refused" in outcomes
 
 
@@ -82,7 +89,9 @@ def damaged_inside(content: bytes, rng: np.random.Generator) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("kind", ["torchscript", "checkpoint", "state-dict", "npz"])
+@pytest.mark.parametrize(
+    "kind", ["torchscript", "checkpoint", "state-dict", "lightning", "npz", "exported"]
+)
 def test_an_archive_damaged_inside_makes_images_or_a_sentence(kind, asked, tmp_path):
     path = GOOD[kind](tmp_path)
     content = path.read_bytes()
@@ -99,12 +108,17 @@ def test_an_archive_damaged_inside_makes_images_or_a_sentence(kind, asked, tmp_p
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
 def test_a_file_that_ends_too_early_is_named(kind, share, asked, tmp_path):
     path = GOOD[kind](tmp_path)
-    victim = path if path.is_file() else sorted(path.iterdir())[0]
-    content = victim.read_bytes()
+    victim, content = list(files(path).items())[-1]
     victim.write_bytes(content[: max(1, int(len(content) * share))])
     answer = asked.ask(path, NETWORK)
     assert answer["outcome"] == "refused"
-    assert victim.name in answer["said"]
+    assert victim.name in answer["said"] or path.name in answer["said"]
+
+
+def files(path: Path) -> dict[Path, bytes]:
+    """The file, or those of the folder that a loader reads, and what is in them."""
+    found = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    return {p: p.read_bytes() for p in found if p.suffix != ".md"}
 
 
 def _kept(victim: Path, folder: Path) -> Path:

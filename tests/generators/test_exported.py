@@ -130,7 +130,7 @@ def test_the_file_is_known_by_its_content(tmp_path):
         ({"value_range": [1, 0]}, "must be (low, high)"),
         ({"size": [64, 64]}, "declares (64, 64)"),
         ({"latent_shape": [7]}, "declares latent_shape [7], but takes z float32 (n, 5)"),
-        ({"chunk": 0}, "must be at least 1"),
+        ({"chunk": 0}, "must be from 1 to 4096"),
         ([1], "must be a JSON object"),
     ],
 )

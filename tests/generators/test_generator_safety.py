@@ -332,3 +332,10 @@ def test_a_message_is_one_line_of_printable_characters():
     assert said.startswith("a\\nb\\x1b[2J\\u202e\\udc80é")
     assert said.endswith("; pass this")
     assert len(said) < 600
+
+
+def test_a_network_that_is_stopped_leaves_torch_as_it_was(tmp_path, canary):
+    assert torch.is_grad_enabled()
+    path = CORPUS["network-of-a-million-copies"].write(tmp_path / "files", canary)
+    assert "TooLarge" in refusal(path)
+    assert torch.is_grad_enabled()

@@ -902,7 +902,7 @@ def test_damaged_and_foreign_weights(tmp_path, monkeypatch):
     outside = tmp_path / "outside.pt"
     outside.write_bytes(whole)
     file.symlink_to(outside)
-    assert "lies outside" in refusal(path)
+    assert "leads out of the folder" in refusal(path)
     assert not (tmp_path / "canary").exists()
 
 
@@ -935,7 +935,7 @@ def test_hostile_zips(tmp_path, name):
         if name == "link":
             member.external_attr = 0o120777 << 16
         archive.writestr(member, "../../outside")
-    said = "symbolic link" if name == "link" else "leads out of the archive"
+    said = "symbolic link" if name == "link" else "lead outside the archive"
     assert said in refusal(tmp_path / "a.zip")
     assert not (tmp_path / "escaped").exists()
 

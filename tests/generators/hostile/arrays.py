@@ -201,7 +201,7 @@ def truncated_nifti(folder, canary):
     return folder
 
 
-def _dicom(folder: Path, syntax: str, rows: int, pixels: bytes) -> Path:
+def dicom(folder: Path, syntax: str, rows: int, pixels: bytes) -> Path:
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import UID, generate_uid
 
@@ -224,10 +224,10 @@ def dicom_of_gigapixels(folder, canary):
     """A picture of 65 000 x 65 000 pixels, run-length coded in 64 bytes."""
     from pydicom.encaps import encapsulate
 
-    return _dicom(folder, "1.2.840.10008.1.2.5", 65_000, encapsulate([bytes(64)]))
+    return dicom(folder, "1.2.840.10008.1.2.5", 65_000, encapsulate([bytes(64)]))
 
 
 @hostile("deflated as a whole")
-def deflated_dicom(folder, canary):
+def deflateddicom(folder, canary):
     """A data set of half a gibibyte that is packed into half a megabyte."""
-    return _dicom(folder, "1.2.840.10008.1.2.1.99", 16_384, bytes(2**29))
+    return dicom(folder, "1.2.840.10008.1.2.1.99", 16_384, bytes(2**29))

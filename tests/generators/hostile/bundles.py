@@ -40,7 +40,7 @@ def bundle(folder: Path, weights: object = None, **changes) -> Path:
         "load_state": "$@network.load_state_dict(torch.load(@ckpt_path, weights_only=True))",
         **changes,
     }
-    outputs = {"pred": {"type": "image", "num_channels": 1, "value_range": [0, 1]}}
+    outputs = {"pred": {"type": "image", "num_channels": 1, "value_range": [-1, 1]}}
     metadata = {"version": "1", "network_data_format": {"inputs": {}, "outputs": outputs}}
     (folder / "configs" / "inference.json").write_text(json.dumps(config))
     (folder / "configs" / "metadata.json").write_text(json.dumps(metadata))
@@ -107,7 +107,7 @@ def bundle_of_a_million_layers(folder, canary):
     return bundle(folder, network_def={**network, "num_res_blocks": 10**9})
 
 
-@hostile("configures a network far larger than its weights file")
+@hostile("of another shape")
 def bundle_of_terabytes(folder, canary):
     """Layers of 1 TB."""
     network = {"_target_": "monai.networks.nets.DiffusionModelUNet", **UNET}

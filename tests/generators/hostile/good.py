@@ -13,6 +13,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from nriqm_bench import save_generator
+from tests.generators.hostile.arrays import dicom
+from tests.generators.hostile.bundles import bundle
+from tests.generators.hostile.exported import program
 from tests.generators.hostile.scripts import Plain, script
 
 # The module a worker imports from its folder, and what is in it.
@@ -130,4 +133,34 @@ def folder_of_volumes(folder: Path) -> Path:
     for i in range(2):
         volume = np.random.default_rng(i).random((16, 16, 16), np.float32)
         nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), folder / f"{i}.nii.gz")
+    return folder
+
+
+@good
+def lightning(folder: Path) -> Path:
+    state = {f"net.{k}": v for k, v in _network().state_dict().items()}
+    content = {"epoch": 1, "pytorch-lightning_version": "2.5.0", "state_dict": state}
+    torch.save(content, folder / "a.ckpt")
+    return folder / "a.ckpt"
+
+
+@good
+def exported(folder: Path) -> Path:
+    (folder / "a.pt2").write_bytes(program())
+    return folder / "a.pt2"
+
+
+@good
+def monai_bundle(folder: Path) -> Path:
+    return bundle(folder)
+
+
+@good
+def folder_of_dicom(folder: Path) -> Path:
+    for i, image in enumerate(_images()):
+        (folder / str(i)).mkdir()
+        values = (image[0] * 65_535).astype(np.uint16)
+        dicom(folder / str(i), "1.2.840.10008.1.2.1", 16, values.tobytes())
+        (folder / str(i) / "a.dcm").rename(folder / f"{i}.dcm")
+        (folder / str(i)).rmdir()
     return folder

@@ -71,7 +71,7 @@ def network_that_downloads_by_default(folder, canary):
     return checkpoint(folder, "monai.networks.nets:EfficientNetBN", config=config)
 
 
-@hostile("bytes of weights, which do not fit its file")
+@hostile("does not fit Linear")
 def network_of_terabytes(folder, canary):
     """One layer of 4 TB."""
     config = {"in_features": 10**6, "out_features": 10**6}
