@@ -1,6 +1,7 @@
 """Write the tables of docs/cases.md: ``python docs/make_cases.py TUMOUR.json VESSEL.json``.
 
-Everything below the marker is replaced; what stands above it is written by hand.
+Everything below the marker is replaced; what stands above it is written by hand, but for the tables
+of G1, which ``python docs/make_cases.py --downstream ZOO.json PERTURBED.json`` replaces.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from pathlib import Path
 
 from nriqm_bench import cases, metrics, perturbations
 from nriqm_bench.evidence import Curve, Floor
-from nriqm_bench.reporting import Row, Run, from_json, summary
+from nriqm_bench.reporting import Agreement, Row, Run, downstream, from_json, summary
 
 PAGE = Path(__file__).parent / "cases.md"
 MARKER = "<!-- The rest is written by docs/make_cases.py. -->"
+G1, G1_END = "<!-- G1 is written by docs/make_cases.py --downstream. -->", "<!-- End of G1. -->"
 HELD_OUT = "held-out"
 WHOLE = "efficientnet-lite0"
 NEIGHBOURS = ("fid", "kid", "precision", "recall", "density", "coverage")
@@ -34,6 +36,9 @@ DEFECTS = (
 
 def main(paths: list[str]) -> None:
     """Replace the tables by those of the runs, the first of which also tells the shared cases."""
+    if paths[:1] == ["--downstream"]:
+        upstream(paths[1:])
+        return
     runs = [from_json(Path(path).read_text(encoding="utf-8")) for path in paths]
     shown: dict[str, list[tuple[Run, list[Row]]]] = {}
     for run in runs:
@@ -47,6 +52,52 @@ def main(paths: list[str]) -> None:
     head, _, _ = PAGE.read_text(encoding="utf-8").partition(MARKER)
     parts.insert(0, "\n".join(equivalents(runs)))
     PAGE.write_text(f"{head}{MARKER}\n\n" + "\n".join(parts), encoding="utf-8")
+
+
+def upstream(paths: list[str]) -> None:
+    """Replace the tables of G1: what was found downstream, and how metrics rank it."""
+    lines: list[str] = []
+    for path in paths:
+        run = from_json(Path(path).read_text(encoding="utf-8"))
+        told = f"{run.dataset['spec']}, {run.dataset['size']} x {run.dataset['size']}"
+        lines += [f"{told}, n {run.settings['n']}, seed {run.settings['seed']}:", ""]
+        lines += _table(downstream.header(run), downstream.table(run))
+        for over in dict.fromkeys(row.over for row in run.agreement):
+            lines += agreement([row for row in run.agreement if row.over == over])
+    head, _, rest = PAGE.read_text(encoding="utf-8").partition(G1)
+    _, _, tail = rest.partition(G1_END)
+    PAGE.write_text(f"{head}{G1}\n\n" + "\n".join(lines) + f"\n{G1_END}{tail}", encoding="utf-8")
+
+
+def agreement(rows: list[Agreement]) -> list[str]:
+    """Each metric's values in the first space, and its rank correlation in every space."""
+    spaces = list(dict.fromkeys(row.extractor for row in rows))
+    spaces.sort(key=lambda space: (space != WHOLE, space))
+    at = {(row.metric, row.extractor): row for row in rows}
+    first = {row.metric: row for row in rows if row.extractor == spaces[0]}
+    items = next(iter(first.values())).items
+    order = sorted(first, key=lambda metric: (-first[metric].tau, metric))
+    order += sorted({row.metric for row in rows} - set(first))
+    told = "worsened by" if rows[0].over == "perturbations" else "value of"
+    lines = []
+    for metric in order:
+        row = first.get(metric)
+        same = row is not None and list(row.items) == list(items)
+        cells = [summary.number(v) for v in row.values] if same else ["-"] * len(items)
+        taus = [at.get((metric, space)) for space in spaces]
+        lines.append([metric, *cells, *("" if t is None else _tau(t) for t in taus)])
+    of = [f"{told} {item}" for item in items]
+    note = f"{downstream.AGREEMENT}; in brackets p. {downstream.caution(rows)}."
+    return [*_table(["metric", *of, *(f"tau in {s}" for s in spaces)], lines), note, ""]
+
+
+def _tau(row: Agreement) -> str:
+    return f"{downstream.tau(row)} ({summary.number(row.p, 2)})"
+
+
+def _table(header: list[str], rows: list[list[str]]) -> list[str]:
+    lines = [header, ["---"] * len(header), *rows]
+    return [*(f"| {' | '.join(line)} |" for line in lines), ""]
 
 
 def _place(name: str) -> tuple[int, str, str]:

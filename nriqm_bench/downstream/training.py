@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from nriqm_bench.downstream import scores
 from nriqm_bench.extractors import unet
@@ -22,8 +23,12 @@ VERSION = 1
 
 Floats = NDArray[np.float32]
 
-# Brightness in training varies by a factor of about 1 +- this: as between scanners.
-_BRIGHTNESS = 0.1
+# What must not change what is found varies in training: how often, and how far at most. Contrast is
+# an exponent of e, sigma of blur in pixels, noise in SD of the image, gamma an exponent of e.
+_CONTRAST = 0.1
+_BLUR, _SIGMA = 0.2, (0.5, 1.5)
+_NOISY, _NOISE = 0.3, 0.3
+_CURVED, _GAMMA = 0.3, 0.3
 # Pixels of the smallest piece that counts as found.
 _LEAST = 12
 # Images that a check looks at at once.
@@ -45,8 +50,9 @@ class Budget:
     validation
         The share of the training images, by subject, that early stopping looks at.
     every, patience
-        Steps between two looks, and after how many without progress training stops. They begin
-        after half of the steps: before, the rate is high and what a look sees is chance.
+        Steps between two looks at the validation images, and after how many without progress
+        training stops. They begin after half of the steps: before, the rate is high and what a look
+        sees is chance. The weights of all looks are averaged.
     seeds
         Trainings of each set, which differ in first weights, batches and augmentation; scores are
         their means. Two sets of images share all three.
@@ -54,12 +60,12 @@ class Budget:
         How often real images are dealt anew for the floor, at two trainings each.
     """
 
-    steps: int = 240
-    batch: int = 8
-    side: int = 64
+    steps: int = 150
+    batch: int = 6
+    side: int = 96
     rate: float = 5e-3
     validation: float = 0.2
-    every: int = 20
+    every: int = 15
     patience: int = 3
     seeds: int = 1
     redeals: int = 2
@@ -77,8 +83,8 @@ class Budget:
 
     @classmethod
     def of(cls, settings: Settings) -> Budget:
-        """The default, or with ``--nriqm-quick`` about a third of it."""
-        return cls(steps=100, redeals=1) if settings.quick else cls()
+        """The default, or with ``--nriqm-quick`` less than half of it."""
+        return cls(steps=60, redeals=1) if settings.quick else cls()
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,11 +94,12 @@ class Trained:
     Attributes
     ----------
     network
-        The best that early stopping saw.
+        With the mean weights of all looks, which is steadier than any one of them (Izmailov et al.
+        2018, arXiv 1803.05407); without validation those of the last step.
     steps
         Steps done before training ended.
     validation
-        The Dice coefficient of each look at the validation images, all taken together.
+        The loss at each look.
     """
 
     network: torch.nn.Module
@@ -103,8 +110,9 @@ class Trained:
 def learn(images: ImageSet, budget: Budget, seed: int, show: unet.Show = list) -> Trained:
     """A U-Net that learnt to find what is above 0 in the masks of `images`.
 
-    Two sets that are trained on with one seed share first weights, crops, flips and brightness:
-    images are drawn by their rank, so that equally many are drawn in the same order.
+    Crops are flipped, and of some contrast, blur, noise and gamma vary. Two sets that are trained
+    on with one seed share first weights and everything that is drawn: images are drawn by their
+    rank, so that equally many are drawn in the same order.
 
     Parameters
     ----------
@@ -128,7 +136,7 @@ def learn(images: ImageSet, budget: Budget, seed: int, show: unet.Show = list) -
     rng = np.random.default_rng(seed)
     x, y = standardised(images.images), (images.masks > 0).astype(np.float32)
     rows, kept = _apart(images, budget.validation, rng)
-    watch = _Watch(torch.from_numpy(x[kept]), y[kept] > 0, budget) if len(kept) else None
+    watch = _Watch(x[kept], y[kept], budget) if len(kept) else None
     last = 0
 
     def check(step: int, network: torch.nn.Module) -> bool:
@@ -147,8 +155,8 @@ def learn(images: ImageSet, budget: Budget, seed: int, show: unet.Show = list) -
         check=check,
         show=show,
     )
-    if watch is not None and watch.best is not None:
-        network.load_state_dict(watch.best)
+    if watch is not None:
+        network.load_state_dict(watch.mean())
     return Trained(network, last, [] if watch is None else watch.seen)
 
 
@@ -203,31 +211,36 @@ def standardised(images: Floats) -> Floats:
 
 
 class _Watch:
-    """Early stopping: the best weights so far, and whether to go on."""
+    """Early stopping: whether to go on, and the mean of the weights that it saw."""
 
-    def __init__(self, images: torch.Tensor, masks: NDArray[np.bool_], budget: Budget) -> None:
-        self.images, self.masks, self.budget = images, masks, budget
+    def __init__(self, images: Floats, masks: Floats, budget: Budget) -> None:
+        self.images, self.masks = torch.from_numpy(images), torch.from_numpy(masks)
+        self.budget = budget
         self.seen: list[float] = []
-        self.best: dict[str, torch.Tensor] | None = None
+        self._sum: dict[str, torch.Tensor] = {}
 
     def enough(self, step: int, network: torch.nn.Module) -> bool:
+        """Look at the network where a look is due; True when nothing got better for long."""
         half, last = 2 * step <= self.budget.steps, step == self.budget.steps
-        if half or (step % self.budget.every and not last):
+        if not last and (half or step % self.budget.every):
             return False
-        self.seen.append(self._dice(network))
-        top = int(np.argmax(self.seen))
-        if top == len(self.seen) - 1:
-            self.best = {name: value.clone() for name, value in network.state_dict().items()}
-        return len(self.seen) - 1 - top >= self.budget.patience
+        self.seen.append(self._loss(network))
+        for name, value in network.state_dict().items():
+            self._sum[name] = self._sum.get(name, 0) + value.double()
+        return len(self.seen) - 1 - int(np.argmin(self.seen)) >= self.budget.patience
 
-    def _dice(self, network: torch.nn.Module) -> float:
+    def mean(self) -> dict[str, torch.Tensor]:
+        """The mean weights of all looks."""
+        return {name: total / len(self.seen) for name, total in self._sum.items()}
+
+    def _loss(self, network: torch.nn.Module) -> float:
         network.eval()
         # Not through the extractors' pool, which would be made here with the one thread of now.
         with torch.inference_mode():
             starts = range(0, len(self.images), _CHUNK)
-            parts = [unet.logits(network, self.images[s : s + _CHUNK]) > 0 for s in starts]
+            parts = [unet.logits(network, self.images[s : s + _CHUNK]) for s in starts]
         network.train()
-        return scores.dice(self.masks, torch.cat(parts).numpy())
+        return float(unet.loss(torch.cat(parts), self.masks))
 
 
 def _apart(
@@ -250,7 +263,7 @@ def _apart(
 def _batch(
     x: Floats, y: Floats, rows: NDArray[np.intp], budget: Budget, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """Crops, every other one about a pixel of the mask, flipped and dimmed or brightened.
+    """Crops, every other one about a pixel of the mask, flipped and varied.
 
     The same numbers are drawn whatever the images, so that two sets stay in step.
     """
@@ -259,7 +272,7 @@ def _batch(
     masks = np.empty((budget.batch, *size), np.float32)
     for k in range(budget.batch):
         which, spot, *free = rng.random(4)
-        flips, brightness = rng.random(2) < 0.5, np.float32(rng.normal(0, _BRIGHTNESS))
+        flips = rng.random(2) < 0.5
         i = rows[int(which * len(rows))]
         room = [full - s for full, s in zip(y.shape[1:], size, strict=True)]
         corner = [int(u * (r + 1)) for u, r in zip(free, room, strict=True)]
@@ -273,6 +286,23 @@ def _batch(
         cut = tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))
         axes = tuple(axis for axis in (0, 1) if flips[axis])
         crop = x[i][(slice(None), *cut)]
-        images[k] = np.flip(crop, tuple(axis + 1 for axis in axes)) * np.exp(brightness)
+        images[k] = _varied(np.flip(crop, tuple(axis + 1 for axis in axes)), rng)
         masks[k] = np.flip(y[i][cut], axes)
     return images, masks
+
+
+def _varied(crop: Floats, rng: np.random.Generator) -> Floats:
+    """Another contrast; at times blur, noise and a power law of the grey values."""
+    contrast, (blur, sigma, noisy, noise, curved, gamma) = rng.normal(0, _CONTRAST), rng.random(6)
+    if blur < _BLUR:
+        width = _SIGMA[0] + sigma * (_SIGMA[1] - _SIGMA[0])
+        crop = ndimage.gaussian_filter(crop, (0, width, width), mode="nearest")
+    if noisy < _NOISY:
+        drawn = rng.standard_normal(crop.shape, dtype=np.float32)
+        crop = crop + np.float32(_NOISE * noise) * drawn
+    if curved < _CURVED:
+        low, high = crop.min(), crop.max()
+        power = np.exp(_GAMMA * (2 * gamma - 1))
+        crop = (high - low) * ((crop - low) / max(high - low, 1e-6)) ** power + low
+    result: Floats = (crop * np.exp(contrast)).astype(np.float32)
+    return result

@@ -101,6 +101,12 @@ def impossible(lab: Lab, source: str) -> str:
             f"{source} makes images without masks, so that nothing can be trained on them and "
             "tested on real ones; make pairs of image and mask"
         )
+    own, real = _channels(lab, source), _channels(lab, TEST)
+    if own != real:
+        return (
+            f"{source} images have {own} channels and real ones {real}: a network trained on the "
+            "one cannot look at the other; bring both to one number"
+        )
     return ""
 
 
@@ -269,6 +275,11 @@ def told_apart(lab: Lab, source: str) -> Estimate:
 def unit(lab: Lab) -> str:
     """Of distances between outlines: ``mm`` where the test images' spacing is known."""
     return "px" if lab.images(TEST).spacing is None else "mm"
+
+
+def _channels(lab: Lab, source: str) -> int:
+    recipe = {"channels": lab.recipe(source)}
+    return int(lab.store.value(recipe, lambda: lab.images(source).channels))
 
 
 def _weights(lab: Lab) -> Any:

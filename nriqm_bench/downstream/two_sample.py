@@ -26,7 +26,8 @@ def auc(
     """The area under the ROC curve of a classifier of real against fake, .5 to 1; less is better.
 
     Ridge regression on standardised features (Fisher's discriminant with a penalty of `PENALTY`
-    mean eigenvalues), cross-validated in `FOLDS` folds: all images of a subject are in one fold.
+    mean eigenvalues), cross-validated in `FOLDS` folds, fewer where there are fewer subjects: all
+    images of a subject are in one fold.
     .5 is expected of a perfect generator, and values below it are chance; 1 is told apart without
     error. The value is the mean of the folds, the interval 95 % over subjects, the classifiers
     being held fixed.
@@ -43,25 +44,32 @@ def auc(
     Raises
     ------
     ValueError
-        When one of the two has fewer than `FOLDS` subjects.
+        When one of the two has fewer than two subjects.
 
     Source: classifier two-sample tests, Lopez-Paz and Oquab 2017 (arXiv 1610.06545).
     """
     x = np.concatenate([np.asarray(real, np.float64), np.asarray(fake, np.float64)])
     y = np.concatenate([-np.ones(len(real_subjects)), np.ones(len(fake_subjects))])
-    owners, folds = [], []
-    for name, subjects in (("real", real_subjects), ("fake", fake_subjects)):
-        _, owner = np.unique(np.asarray(subjects), return_inverse=True)
-        count = int(owner.max()) + 1
-        if count < FOLDS:
-            raise ValueError(
-                f"{name} images are of {count} subjects, must be of at least {FOLDS}: one a fold"
-            )
-        owners.append(owner)
-        folds.append(rng.permutation(np.arange(count) % FOLDS)[owner])
-    fold = np.concatenate(folds)
+    owners = [
+        np.unique(np.asarray(subjects), return_inverse=True)[1]
+        for subjects in (real_subjects, fake_subjects)
+    ]
+    counts = [int(owner.max()) + 1 for owner in owners]
+    folds = min(FOLDS, *counts)
+    if folds < 2:
+        raise ValueError(
+            f"real images are of {counts[0]} and fake ones of {counts[1]} subjects, must be of two "
+            "at least: one to learn from and one to be told apart"
+        )
+    fold = np.concatenate(
+        [
+            rng.permutation(np.arange(count) % folds)[owner]
+            for owner, count in zip(owners, counts, strict=True)
+        ]
+    )
     weights = np.concatenate([_drawn(owner, rng) for owner in owners], axis=1)
-    found = np.mean([_fold(x, y, fold == k, weights) for k in range(FOLDS)], axis=0)
+    found = np.mean([_fold(x, y, fold == k, weights) for k in range(folds)], axis=0)
+    # Draws in which a fold lost all subjects of a class say nothing.
     low, high = np.nanpercentile(found[1:], [2.5, 97.5])
     return Estimate(float(found[0]), float(low), float(high))
 

@@ -86,9 +86,9 @@ def train(
             crops = torch.from_numpy(x)
             # A third faster on a CPU than channels first.
             found = network(crops.contiguous(memory_format=torch.channels_last))
-            loss = _loss(found[:, 0], torch.from_numpy(y))
+            error = loss(found[:, 0], torch.from_numpy(y))
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            error.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
             if check is not None and check(step, network):
@@ -153,7 +153,7 @@ def _alone() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+def loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Cross entropy of pixels, and one less the Dice coefficient of the whole batch."""
     found = torch.sigmoid(logits)
     dice = (2 * (found * target).sum() + 1) / (found.sum() + target.sum() + 1)

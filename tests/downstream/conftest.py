@@ -35,21 +35,11 @@ def make_lab(tmp_path):
     """A lab on discs; generators by name, each an ImageSet or None."""
 
     def lab(n=32, masks=True, generators=(), progress=None, **given):
-        parts = {"train": discs(n, 1), "reference": discs(n, 2), "held-out": discs(n, 3)}
-        path = tmp_path / "data.npz"
-        arrays = {
-            "images": np.concatenate([p.images for p in parts.values()]),
-            "subjects": np.concatenate([p.subjects for p in parts.values()]),
-            "part": np.repeat(list(parts), n),
-        }
-        if masks:
-            arrays["masks"] = np.concatenate([p.masks for p in parts.values()])
-        np.savez(path, **arrays)
+        path = write_discs(tmp_path / "data.npz", n, masks)
         chosen = {"dataset": f"npz:{path}", "n": n, "cache": "off", "metric": ["fid"]}
         chosen |= {"extractor": ("pixels",)} | given
         settings = Settings.load(chosen, environ={})
-        lab = Lab(settings, generators, progress=progress)
-        return lab
+        return Lab(settings, generators, progress=progress)
 
     return lab
 
@@ -76,3 +66,17 @@ def make_generator():
         )
 
     return generator
+
+
+def write_discs(path, n=24, masks=True):
+    """The three parts of the discs as a dataset file."""
+    parts = {"train": discs(n, 1), "reference": discs(n, 2), "held-out": discs(n, 3)}
+    arrays = {
+        "images": np.concatenate([p.images for p in parts.values()]),
+        "subjects": np.concatenate([p.subjects for p in parts.values()]),
+        "part": np.repeat(list(parts), n),
+    }
+    if masks:
+        arrays["masks"] = np.concatenate([p.masks for p in parts.values()])
+    np.savez(path, **arrays)
+    return path

@@ -41,7 +41,7 @@ def test_it_learns(learnt, real):
     assert set(map(len, table.values())) == {64}
     # Looks after 60, 75 and 90 of 90 steps.
     assert len(learnt.validation) == 3
-    assert learnt.validation[-1] > 0.7
+    assert learnt.validation[-1] < 0.5
 
 
 def test_equal_data_and_seed_give_equal_networks_whatever_the_threads(learnt):
@@ -59,7 +59,7 @@ def test_another_seed_gives_another_network(learnt):
     assert not torch.equal(weights(training.learn(discs(48, 1), SHORT, 1)), weights(learnt))
 
 
-def test_two_sets_share_batches_by_rank_flips_and_brightness():
+def test_two_sets_share_batches_by_rank_and_flips():
     one = discs(40, 1)
     x, y = training.standardised(one.images), (one.masks > 0).astype(np.float32)
     rows = np.arange(40)
@@ -69,7 +69,6 @@ def test_two_sets_share_batches_by_rank_flips_and_brightness():
     for a, b in batches[1:]:
         np.testing.assert_array_equal(b, batches[0][1])
         assert not np.array_equal(a, batches[0][0])
-    np.testing.assert_allclose(batches[2][0], 2 * batches[0][0], rtol=1e-6)
     # Masks elsewhere move the crops that are drawn about them; what follows stays in step.
     rng, other = np.random.default_rng(5), np.random.default_rng(5)
     training._batch(x, y, rows, SHORT, rng)
@@ -89,7 +88,7 @@ def test_half_of_the_crops_show_the_mask():
     assert masks[1::2].any(axis=(1, 2)).mean() < 0.3
 
 
-def test_training_stops_when_nothing_gets_better_and_keeps_the_best():
+def test_training_stops_when_nothing_gets_better():
     rng = np.random.default_rng(0)
     # Masks that say nothing about the images: validation cannot improve for long.
     noise = ImageSet(
@@ -100,30 +99,28 @@ def test_training_stops_when_nothing_gets_better_and_keeps_the_best():
     found = training.learn(noise, budget, 0)
     assert 200 < found.steps < 400
     assert found.steps % 4 == 0
-    stale = found.validation[int(np.argmax(found.validation)) + 1 :]
+    stale = found.validation[int(np.argmin(found.validation)) + 1 :]
     assert len(stale) >= 2
     endless = dataclasses.replace(budget, patience=1000)
     assert training.learn(noise, endless, 0).steps == 400
 
 
-def test_the_best_network_is_the_one_that_validation_saw(monkeypatch):
+def test_the_weights_of_all_looks_are_averaged(monkeypatch):
     images = discs(40, 1)
     budget = Budget(steps=48, batch=4, side=32, every=6, patience=100)
     seen = []
-    given = iter([0.2, 0.9, 0.5, 0.4])
 
-    def dice(self, network):
+    def loss(self, network):
         seen.append({k: v.clone() for k, v in network.state_dict().items()})
-        return next(given)
+        return 0.5
 
-    monkeypatch.setattr(training._Watch, "_dice", dice)
+    monkeypatch.setattr(training._Watch, "_loss", loss)
     found = training.learn(images, budget, 0)
-    assert found.validation == [0.2, 0.9, 0.5, 0.4]
-    for name, value in found.network.state_dict().items():
-        assert torch.equal(value, seen[1][name])
-    assert not torch.equal(
-        seen[3]["model.0.conv.unit0.conv.weight"], seen[1]["model.0.conv.unit0.conv.weight"]
-    )
+    assert found.validation == [0.5] * 4
+    name = "model.0.conv.unit0.conv.weight"
+    assert not torch.equal(seen[3][name], seen[1][name])
+    mean = torch.stack([weights[name] for weights in seen]).mean(0)
+    torch.testing.assert_close(found.network.state_dict()[name], mean)
 
 
 def test_validation_shares_no_subject_with_training():

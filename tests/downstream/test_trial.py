@@ -80,7 +80,7 @@ def test_the_floor_compares_real_sets_that_share_no_subject(make_lab):
 
 def test_what_is_cached_is_not_trained_again(make_lab, tmp_path, monkeypatch):
     lab = make_lab(cache=str(tmp_path / "cache"))
-    short = Budget(steps=30, batch=4, side=32, every=15)
+    short = Budget(steps=10, batch=4, side=32, every=5)
     found = downstream.usefulness(lab, "held-out", short)
 
     def trained(*args, **kwargs):
@@ -93,12 +93,12 @@ def test_what_is_cached_is_not_trained_again(make_lab, tmp_path, monkeypatch):
     assert again.ratio == found.ratio
     assert again.seconds == found.seconds
     with pytest.raises(AssertionError, match="trained again"):
-        downstream.usefulness(fresh, "held-out", Budget(steps=31, batch=4, side=32, every=15))
+        downstream.usefulness(fresh, "held-out", Budget(steps=11, batch=4, side=32, every=5))
 
 
 def test_seeds_are_averaged(make_lab):
     lab = make_lab()
-    short = {"steps": 30, "batch": 4, "side": 32, "every": 15}
+    short = {"steps": 10, "batch": 4, "side": 32, "every": 5}
     one, two = (trial.scored(lab, "train", Budget(seeds=k, **short)) for k in (1, 2))
     assert len(two.steps) == 2
     first = lab.store.counts["memory"]
@@ -125,6 +125,13 @@ def test_a_generator_without_masks_is_told(make_lab, make_generator):
     assert "plain makes images without masks" in told
     with pytest.raises(ValueError, match="plain makes images without masks"):
         downstream.usefulness(lab, "plain", BUDGET)
+
+
+def test_another_number_of_channels_is_told(make_lab, make_generator):
+    images = discs(32, 5)
+    coloured = images.replace(images=np.repeat(images.images, 3, axis=1))
+    lab = make_lab(generators=[make_generator("rgb", coloured)])
+    assert "rgb images have 3 channels and real ones 1" in downstream.impossible(lab, "rgb")
 
 
 def test_real_images_without_masks_are_told(make_lab):
@@ -185,7 +192,44 @@ class TestToldApart:
         leaking = two_sample.auc(x[:100], x[100:], alone, alone, rng).value
         assert parted < 0.7 < 0.95 < leaking
 
-    def test_too_few_subjects_are_told(self):
-        x = np.zeros((4, 3))
-        with pytest.raises(ValueError, match="real images are of 4 subjects, must be of"):
-            two_sample.auc(x, x, list("abcd"), list("abcd"), np.random.default_rng(0))
+    def test_few_subjects_make_few_folds_and_one_is_told(self):
+        x = np.random.default_rng(0).standard_normal((8, 3))
+        found = two_sample.auc(x, x + 9, list("aabbccdd"), list("aaaabbbb"), rng=rng_of(0))
+        assert found.value == 1
+        with pytest.raises(ValueError, match="real images are of 1 and fake ones of 8 subjects"):
+            two_sample.auc(x, x, ["a"] * 8, list("abcdefgh"), rng_of(0))
+
+
+def rng_of(seed):
+    return np.random.default_rng(seed)
+
+
+def test_metrics_are_ranked_against_what_damage_costs(make_lab):
+    lab = make_lab(n=16)
+    assert downstream.unranked(lab, "perturbations") == ""
+    found = downstream.over_perturbations(lab, Budget(steps=4, batch=4, side=32, redeals=1))
+    (row,) = found
+    assert (row.metric, row.extractor, row.over) == ("fid", "pixels", "perturbations")
+    assert row.items == [case.name for case in downstream.damages(lab)]
+    assert all(value >= 0 for value in row.values)
+    assert -1 <= row.interval[0] <= row.tau <= row.interval[1] <= 1
+
+
+def test_two_generators_are_not_ranked(make_lab, make_generator):
+    pair = [make_generator(name, discs(16, 5 + k)) for k, name in enumerate("ab")]
+    lab = make_lab(n=16, generators=pair)
+    with pytest.raises(ValueError, match="2 of 2 generators make images with masks, must be at"):
+        downstream.over_generators(lab, BUDGET)
+
+
+def test_damage_keeps_the_masks_and_is_judged_in_floor_sd(make_lab):
+    from nriqm_bench import cases
+
+    lab = make_lab()
+    found = downstream.damage(lab, cases.get("lesion-removal"), BUDGET)
+    assert found.must_cost
+    assert found.costs()
+    assert found.effect == pytest.approx((1 - found.ratio.value) / downstream.floor(lab, BUDGET).sd)
+    assert found.drop.value == pytest.approx(found.clean.dice.value - found.damaged.dice.value)
+    # Masks that came along would say that nothing is there, and the network that too.
+    assert found.damaged.dice.value < found.clean.dice.value - 0.2
