@@ -78,15 +78,8 @@ def test_all_is_right_when_each_is_caught_and_nearly_all_perfect_ones_pass():
 
 def test_the_table_fits_80_columns_and_marks_who_should_catch():
     names = (
-        "memorisation",
-        "memorisation-pixels",
-        "memorisation-disguised",
-        "diversity",
-        "fidelity",
-        "anatomy",
-        "sites",
-        "downstream",
-        "anatomy-distribution",
+        *("memorisation", "memorisation-pixels", "memorisation-disguised", "diversity"),
+        *("fidelity", "anatomy", "anatomy-distribution", "sites", "downstream"),
     )
     verdicts = {name.replace("-", "_"): "pass" for name in names}
     lines = table.render(
@@ -102,7 +95,8 @@ def test_the_table_fits_80_columns_and_marks_who_should_catch():
     displaced = next(line for line in lines if line.startswith("lesion-displacer")).split()
     assert displaced.count("FAIL*") == 1
     assert displaced.count("?") == 1
-    assert displaced.count("pass") == 7
+    assert displaced.count("pass") == 6
+    assert displaced.count("pass*") == 1
     assert displaced[-1] == "-"
     told = "\n".join(lines)
     assert "1 of 2 rogues were caught" in told
