@@ -252,6 +252,66 @@ def python(folder: Path) -> Arguments:
     return ["--generator", "nriqm_test_mine:draw"]
 
 
+@kind("monai-bundle")
+def monai_bundle(folder: Path) -> Arguments:
+    from monai.networks.nets import DiffusionModelUNet
+
+    settings = {
+        "spatial_dims": 2,
+        "in_channels": 1,
+        "out_channels": 1,
+        "channels": [8, 8],
+        "attention_levels": [False, False],
+        "num_res_blocks": 1,
+        "norm_num_groups": 4,
+    }
+    config = {
+        "network_def": {"_target_": "monai.networks.nets.DiffusionModelUNet", **settings},
+        "scheduler": {
+            "_target_": "monai.networks.schedulers.DDPMScheduler",
+            "num_train_timesteps": 4,
+        },
+        "inferer": {"_target_": "monai.inferers.DiffusionInferer", "scheduler": "@scheduler"},
+        "noise": "$torch.randn(1, 1, 64, 64)",
+    }
+    output = {"type": "image", "num_channels": 1, "value_range": [-1, 1]}
+    metadata = {"network_data_format": {"inputs": {}, "outputs": {"pred": output}}}
+    for name, content in {"inference": config, "metadata": metadata}.items():
+        place = folder / "bundle" / "configs" / f"{name}.json"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps(content))
+    (folder / "bundle" / "models").mkdir()
+    torch.save(drawn(DiffusionModelUNet(**settings)), folder / "bundle" / "models" / "model.pt")
+    return ["--generator", str(folder / "bundle")]
+
+
+@kind("diffusers")
+def diffusers(folder: Path) -> Arguments:
+    import diffusers as hf
+
+    net = hf.UNet2DModel(
+        sample_size=SIDE,
+        in_channels=1,
+        out_channels=1,
+        layers_per_block=1,
+        block_out_channels=(8, 8),
+        down_block_types=("DownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "UpBlock2D"),
+        norm_num_groups=4,
+    )
+    hf.DDPMPipeline(net, hf.DDPMScheduler(4)).save_pretrained(folder / "pipeline")
+    return ["--generator", str(folder / "pipeline")]
+
+
+def drawn(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The weights of a network, all of them drawn: some layers start as zeros."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for value in network.parameters():
+            value.normal_(0, 0.1)
+    return network.state_dict()
+
+
 @kind("labels", "torchscript")
 def labels(folder: Path) -> Arguments:
     torch.jit.save(torch.jit.script(fitted(Conditional())), folder / "net.ts")
