@@ -4,6 +4,7 @@ The tests load and sample each file in a process of its own. To send every file 
 command line instead, about six seconds each::
 
     python -m tests.generators.hostile.command_line
+    python -m tests.generators.hostile.command_line --fork    # torch is imported once
 
 It prints exit code, peak memory and time of each, and how many were refused.
 """

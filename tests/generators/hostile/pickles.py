@@ -17,8 +17,6 @@ from safetensors.torch import save_file
 from nriqm_bench.generators.checkpoint import FORMAT
 from tests.generators.hostile.registry import hostile
 
-CODE = "only exist by running code from the file, which is refused"
-
 
 class Bomb:
     """Unpickling it makes a folder."""
@@ -123,7 +121,7 @@ def shell_in_the_optimizer(folder, canary):
     return folder / "a.pth"
 
 
-@hostile("exec")
+@hostile("Lightning checkpoint with hyper-parameters or callbacks that are Python objects")
 def lightning_bomb(folder, canary):
     """Code among the hyper-parameters of a Lightning checkpoint."""
     code = f"import os; os.mkdir({str(canary)!r})"
