@@ -39,7 +39,14 @@ _copying = partial(
 SPECS: tuple[GateSpec, ...] = (
     _copying(name="memorisation", space=scores.main_space),
     _copying(name="memorisation-pixels", space=lambda lab: PIXELS),
-    _copying(name="memorisation-disguised", space=lambda lab: HARMONICS),
+    # Of all metrics of copying the one that sees the fewest copies: docs/statistics.md.
+    _copying(
+        name="memorisation-disguised",
+        metric="memorisation-index",
+        space=lambda lab: HARMONICS,
+        range=(-math.inf, math.inf),
+        unit="SD of real images",
+    ),
     GateSpec(
         name="diversity",
         metric="vendi",
@@ -229,7 +236,9 @@ def _threshold(lab: Lab, generator: str, spec: GateSpec, found: Finding) -> floa
 def _family(lab: Lab, generator: str) -> dict[str, float]:
     """For each calibrated gate the level it is held against, after Holm's correction."""
     chosen = [
-        spec for spec in _specs(lab) if spec.calibrated and not spec.missing(lab, generator, spec)
+        spec
+        for spec in _specs(lab)
+        if spec.calibrated and _asked(lab, spec) and not spec.missing(lab, generator, spec)
     ]
     tails = []
     for spec in chosen:

@@ -259,3 +259,14 @@ def test_a_curve_hands_its_arguments_on(name, arguments, values):
     expected = found.meets(getattr(expectations, name)(**arguments))
     assert getattr(found, name)(**arguments) == expected
     assert expected.sentence != getattr(found, name)().sentence
+
+
+def test_the_level_of_a_value_is_where_the_curve_first_gets_there():
+    floor = Floor((1.0, 3.0))
+    rising = Curve(levels=(0, 1, 2), values=(0, 10, 5), floor=floor)
+    assert rising.level_at(5) == (pytest.approx(0.5), False)
+    assert rising.level_at(-3) == (0, False)
+    assert rising.level_at(11) == (2, True)
+    falling = Curve(levels=(0, 1, 2), values=(1, 0.5, 0.1), floor=floor, higher_is_better=True)
+    assert falling.level_at(0.3)[0] == pytest.approx(1.5)
+    assert falling.level_at(0.05) == (2, True)
