@@ -1,4 +1,4 @@
-"""Make the two demo checkpoints from the built-in phantoms: `python data/demo/train.py --help`."""
+"""Make `credible.pt` and `memoriser.pt` from the built-in phantoms: see `--help`."""
 
 from __future__ import annotations
 
@@ -202,8 +202,7 @@ def save(name: str, model: torch.nn.Module, config: dict, metadata: dict) -> Non
     )
     sums = [
         f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n"
-        for file in (HERE / f"{known}.pt" for known in NAMES)
-        if file.is_file()
+        for file in sorted(HERE.glob("*.pt"))
     ]
     (HERE / "SHA256SUMS").write_text("".join(sums), encoding="ascii")
     log.info("%s: %.2f MB", path.name, path.stat().st_size / 1e6)
