@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nriqm_bench.demo import train
 from nriqm_bench.settings import OPTIONS, Settings
 
 if TYPE_CHECKING:
@@ -69,9 +70,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if option.name == "dataset":
             told["help"] = f"a built-in phantom; repeatable (default: {' and '.join(DATASETS)})"
         parser.add_argument(f"--{option.name}", **told)
+    commands = parser.add_subparsers(title="of its own", metavar="train")
+    trained = commands.add_parser("train", help="train the demo generators of data/demo")
+    train.add_arguments(trained)
+    trained.set_defaults(of_demo=_train)
+    parser.set_defaults(of_demo=show)
 
 
 def run(asked: argparse.Namespace) -> tuple[list[str], bool]:
+    """The lines of ``demo`` or ``demo train``, and whether all was as it should be."""
+    told: tuple[list[str], bool] = asked.of_demo(asked)
+    return told
+
+
+def _train(asked: argparse.Namespace) -> tuple[list[str], bool]:
+    return train.run(asked), True
+
+
+def show(asked: argparse.Namespace) -> tuple[list[str], bool]:
     """The tables, in lines of at most 80 columns, and whether all was as it should be."""
     from nriqm_bench.demo import table
     from nriqm_bench.demo.calibration import perform, planned

@@ -237,3 +237,8 @@ def test_errors_tell_what_to_pass(capsys, tmp_path):
     for wrong in ("-1", "0", "some"):
         with pytest.raises(SystemExit):
             main(["demo", "--seeds", wrong])
+
+
+def test_train_is_a_command_of_its_own(capsys):
+    assert main(["demo", "train", "vea"]) == 2
+    assert "'vea', must be one of vae, gan, ddpm" in capsys.readouterr().err
