@@ -58,13 +58,15 @@ class Pairs:
 
 def fit_vae(pairs: Pairs, steps: int, progress: Progress) -> VAE:
     """Maximise the evidence bound, then fit the density that codes are drawn from."""
-    model = _averaged(VAE(), pairs, steps, progress, memory=0.99)
+    model: VAE = _averaged(VAE(), pairs, steps, progress, memory=0.99)
     model.eval()
     with torch.no_grad():
         found = [
             model.encode(images, distances)
             for images, distances in zip(
-                pairs.images.split(BATCH), pairs.distances.split(BATCH), strict=True
+                torch.split(pairs.images, BATCH),
+                torch.split(pairs.distances, BATCH),
+                strict=True,
             )
         ]
         mean, sigma = (torch.cat(part) for part in zip(*found, strict=True))
@@ -74,13 +76,14 @@ def fit_vae(pairs: Pairs, steps: int, progress: Progress) -> VAE:
 
 def fit_ddpm(pairs: Pairs, steps: int, progress: Progress) -> DDPM:
     """Learn the velocity at every noise level."""
-    return _averaged(DDPM(), pairs, steps, progress, memory=0.996)
+    model: DDPM = _averaged(DDPM(), pairs, steps, progress, memory=0.996)
+    return model
 
 
 def fit_gan(pairs: Pairs, steps: int, progress: Progress) -> GAN:
     """Play generator against discriminator, one step each in turn."""
     model, judge = GAN(), discriminator()
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.995), use_buffers=True)
+    average = _running(model, 0.995)
     generator = torch.Generator().manual_seed(0)
     players = [torch.optim.Adam(m.parameters(), betas=(0.0, 0.99)) for m in (model, judge)]
     bar = progress(range(steps), "gan", steps)
@@ -101,7 +104,8 @@ def fit_gan(pairs: Pairs, steps: int, progress: Progress) -> GAN:
         _step(players[0], loss)
         judge.requires_grad_(True)
         average.update_parameters(model)
-    fitted: GAN = average.module
+    fitted = average.module
+    assert isinstance(fitted, GAN)
     return fitted
 
 
@@ -127,7 +131,7 @@ def fit(name: str, pairs: Pairs, steps: int, progress: Progress) -> nn.Module:
 def _averaged(model: Any, pairs: Pairs, steps: int, progress: Progress, memory: float) -> Any:
     """Minimise ``model.loss`` by AdamW; what comes back is a running average of the weights."""
     name = type(model).__name__.lower()
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(memory), use_buffers=True)
+    average = _running(model, memory)
     generator = torch.Generator().manual_seed(0)
     optimiser = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=0.01)
     bar = progress(range(steps), name, steps)
@@ -135,13 +139,19 @@ def _averaged(model: Any, pairs: Pairs, steps: int, progress: Progress, memory: 
     for step, (images, distances) in zip(bar, batches, strict=True):
         optimiser.param_groups[0]["lr"] = 1e-3 * min((step + 1) / 100, _decay(step, steps))
         with _half():
-            loss = model.loss(images, distances, generator)
+            loss: Tensor = model.loss(images, distances, generator)
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         average.update_parameters(model)
     return average.module
+
+
+def _running(model: nn.Module, memory: float) -> AveragedModel:
+    """An exponential average of a model's weights and statistics, of which `memory` is kept."""
+    keep: Any = get_ema_multi_avg_fn  # has no types
+    return AveragedModel(model, multi_avg_fn=keep(memory), use_buffers=True)
 
 
 def _decay(step: int, steps: int) -> float:
@@ -156,5 +166,5 @@ def _half() -> torch.autocast:
 
 def _step(player: torch.optim.Optimizer, loss: Tensor) -> None:
     player.zero_grad()
-    loss.backward()
+    torch.autograd.backward(loss)
     player.step()

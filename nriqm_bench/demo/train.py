@@ -14,7 +14,6 @@ import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import nn
 
     from nriqm_bench.images import ImageSet
 
@@ -87,7 +86,7 @@ def progress(items: Iterable[Any], description: str, total: int) -> Iterable[Any
     return shown
 
 
-def save(folder: Path, name: str, model: nn.Module, metadata: dict[str, Any]) -> Path:
+def save(folder: Path, name: str, model: Any, metadata: dict[str, Any]) -> Path:
     """Write ``name.pt`` with weights in half precision and bring SHA256SUMS up to date."""
     from nriqm_bench import save_generator
 
@@ -128,7 +127,7 @@ def sheet(path: Path, columns: int = 12) -> Path:
 
 def strip(data: ImageSet) -> NDArray[np.float32]:
     """Images side by side, above their masks."""
-    masks = data.masks / np.float32(LABELS - 1)
+    masks = labels(data) / np.float32(LABELS - 1)
     pair = [np.concatenate(list(part), 1) for part in (data.images[:, 0], masks)]
     return np.concatenate(pair).astype(np.float32)
 
@@ -151,7 +150,7 @@ def score(folder: Path, names: Iterable[str], n: int = SCORED) -> list[str]:
         told = metrics.evaluate(
             list(asked), features["reference"], features[name], train=features["train"]
         )
-        lesions = float((found[name].masks > 0).any((1, 2)).mean())
+        lesions = float(labels(found[name]).any((1, 2)).mean())
         cells = [f"{told[metric]:12.3g}" for metric in asked]
         rate = f"{n / seconds:12.1f}" if seconds else f"{'-':>12}"
         lines.append(f"{name:9}" + "".join(cells) + f"{lesions:12.3f}{rate}")
@@ -163,7 +162,14 @@ def phantoms(part: str, n: int) -> ImageSet:
     from nriqm_bench import datasets
     from nriqm_bench.demo.fitting import DATASET, SIZE
 
-    return datasets.get(DATASET)(n, seed=0, part=part, size=SIZE)
+    data: ImageSet = datasets.get(DATASET)(n, seed=0, part=part, size=SIZE)
+    return data
+
+
+def labels(data: ImageSet) -> NDArray[np.uint8]:
+    """The masks, which are always there."""
+    assert data.masks is not None
+    return data.masks
 
 
 def main() -> None:

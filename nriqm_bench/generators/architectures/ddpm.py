@@ -69,7 +69,8 @@ class DDPM(nn.Module):
         noise = torch.randn(clean.shape, generator=generator)
         noisy = scheduler.add_noise(clean, noise, times)
         error = (self(noisy, times).float() - scheduler.get_velocity(clean, noise, times)) ** 2
-        return error.mean()
+        mean: Tensor = error.mean()
+        return mean
 
     def sample(self, n: int, generator: torch.Generator, steps: int = 25) -> tuple[Tensor, Tensor]:
         """Images ``(n, 1, size, size)`` in [0, 1] and masks ``(n, size, size)`` after `steps`."""

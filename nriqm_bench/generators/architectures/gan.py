@@ -69,7 +69,7 @@ class GAN(nn.Module):
 
 def discriminator(channels: int = 32) -> nn.Module:
     """A patch discriminator of ``(n, 4, height, width)`` without norm layers; a list comes out."""
-    network = PatchDiscriminator(
+    network: nn.Module = PatchDiscriminator(
         spatial_dims=2, channels=channels, in_channels=PLANES, num_layers_d=3, norm=None, bias=True
     )
     for layer in list(network.modules()):
