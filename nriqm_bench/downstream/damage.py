@@ -11,7 +11,7 @@ from nriqm_bench.downstream.estimates import (
     Estimate,
     Tested,
     difference,
-    distance_ratio,
+    open_ratio,
     ratio,
 )
 from nriqm_bench.downstream.training import Budget
@@ -46,7 +46,13 @@ DAMAGES = {
 }
 # Those after which image and mask contradict each other, so that a segmenter must learn worse.
 CONTRADICTIONS = {
-    "lesion": ("boundary-blur", "lesion-displacement", "lesion-removal", "lesion-shrinkage"),
+    "lesion": (
+        "boundary-blur",
+        "lesion-displacement",
+        "lesion-growth",
+        "lesion-removal",
+        "lesion-shrinkage",
+    ),
     "vessel": ("missing-branches", "stenosis"),
 }
 
@@ -135,8 +141,8 @@ def damage(lab: Lab, case: Case, budget: Budget | None = None) -> Damage:
         damaged=damaged,
         clean=clean,
         ratio=found,
-        hd95_ratio=distance_ratio(damaged.draws[1], clean.draws[1]),
-        f1_ratio=ratio(damaged.draws[2], clean.draws[2], "lesion-wise F1 score"),
+        hd95_ratio=open_ratio(damaged.draws[1], clean.draws[1]),
+        f1_ratio=open_ratio(damaged.draws[2], clean.draws[2]),
         drop=difference(clean.draws[0], damaged.draws[0]),
         effect=(1 - found.value) / floor(lab, budget).sd,
         unit=unit(lab),

@@ -104,8 +104,8 @@ def ratio(over: Floats, under: Floats, of: str) -> Estimate:
     return _estimate(over / np.where(under > 0, under, np.nan))
 
 
-def distance_ratio(over: Floats, under: Floats) -> Estimate:
-    """The ratio of two distances draw by draw; 1 where both are 0, infinite where only one is."""
+def open_ratio(over: Floats, under: Floats) -> Estimate:
+    """A ratio draw by draw of scores that may be 0: 1 where both are, infinite where one is below."""
     apart = np.where(over > 0, np.inf, 1.0)
     return _estimate(np.where(under > 0, over / np.where(under > 0, under, 1), apart))
 
@@ -116,5 +116,6 @@ def difference(more: Floats, less: Floats) -> Estimate:
 
 
 def _estimate(values: Floats) -> Estimate:
-    low, high = np.nanpercentile(values[1:], [2.5, 97.5])
+    # Not between two draws, of which one may be infinite.
+    low, high = np.nanpercentile(values[1:], [2.5, 97.5], method="nearest")
     return Estimate(float(values[0]), float(low), float(high))

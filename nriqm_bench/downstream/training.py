@@ -71,7 +71,7 @@ class Budget:
     redeals: int = 2
 
     def __post_init__(self) -> None:
-        least = {"steps": 1, "batch": 1, "side": unet.MULTIPLE, "every": 1, "patience": 1}
+        least = {"steps": 1, "batch": 2, "side": unet.MULTIPLE, "every": 1, "patience": 1}
         for name, low in {**least, "seeds": 1, "redeals": 1}.items():
             if getattr(self, name) < low:
                 raise ValueError(f"{name} was {getattr(self, name)}, must be at least {low}")

@@ -135,7 +135,7 @@ class Downstream:
     real_dice: Sequence[float]
     dice_ratio: Sequence[float]
     hd95_ratio: Sequence[float | None]
-    f1_ratio: Sequence[float]
+    f1_ratio: Sequence[float | None]
     both_dice: Sequence[float] | None
     auc: Sequence[float] | None
     unit: str

@@ -20,7 +20,7 @@ from tests.downstream.conftest import discs, write_discs
 for _module in pkgutil.walk_packages(nriqm_bench.__path__, "nriqm_bench."):
     importlib.import_module(_module.name)
 # Torch imports more when it trains first.
-training.learn(discs(8), Budget(steps=1, batch=1, side=8), 0)
+training.learn(discs(8), Budget(steps=1, batch=2, side=8), 0)
 
 SUITE = Path(__file__).parents[2] / "benchmarks" / "test_downstream.py"
 N = 24

@@ -95,14 +95,14 @@ def test_training_stops_when_nothing_gets_better():
         rng.random((24, 1, 16, 16), np.float32),
         masks=(rng.random((24, 16, 16)) < 0.3).astype(np.uint8),
     )
-    budget = Budget(steps=400, batch=4, side=16, every=4, patience=2)
+    budget = Budget(steps=160, batch=4, side=16, every=4, patience=2)
     found = training.learn(noise, budget, 0)
-    assert 200 < found.steps < 400
+    assert 80 < found.steps < 160
     assert found.steps % 4 == 0
     stale = found.validation[int(np.argmin(found.validation)) + 1 :]
     assert len(stale) >= 2
     endless = dataclasses.replace(budget, patience=1000)
-    assert training.learn(noise, endless, 0).steps == 400
+    assert training.learn(noise, endless, 0).steps == 160
 
 
 def test_the_weights_of_all_looks_are_averaged(monkeypatch):
@@ -184,6 +184,7 @@ def test_what_cannot_be_learnt_from_is_refused():
     [
         ({"steps": 0}, "steps was 0, must be at least 1"),
         ({"side": 7}, "side was 7, must be at least 8"),
+        ({"batch": 1}, "batch was 1, must be at least 2"),
         ({"seeds": 0}, "seeds was 0"),
         ({"validation": 1.0}, "validation was 1"),
         ({"rate": 0.0}, "rate 0"),
