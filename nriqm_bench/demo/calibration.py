@@ -37,6 +37,8 @@ class Task:
         Patterns of gates.
     perfect
         How many perfect generators, each with subjects of its own.
+    costly
+        Whether perfect generators are judged by the costly gates too; rogues never are.
     """
 
     settings: Settings
@@ -44,6 +46,7 @@ class Task:
     gates: tuple[str, ...]
     checkpoints: tuple[str, ...] = ()
     perfect: int = 0
+    costly: bool = True
 
     def key(self) -> str:
         """By what decides the outcome."""
@@ -58,7 +61,7 @@ def planned(
     gates: Sequence[str],
     seeds: int = 1,
     perfect: int = 0,
-    each: int = 5,
+    each: int = 10,
     checkpoints: Sequence[str] = (),
 ) -> list[Task]:
     """The runs of the gallery, one a dataset and seed.
@@ -103,6 +106,7 @@ def planned(
                 tuple(gates),
                 (),
                 len(names) - len(shown),
+                costly=False,
             )
             for i in range(seeds)
             if names
@@ -153,9 +157,10 @@ def perform_one(task: Task) -> list[Exhibit]:
         # With its suffix it cannot be taken for a rogue of the same name.
         checkpoint.name = Path(path).name
         shown.append(checkpoint)
+    spared = {*task.rogues, *(() if task.costly else (g.name for g in perfect))}
     draws = {generator.name: i for i, generator in enumerate(perfect)}
     with threadpool_limits(1):
-        found = judged(task.settings, shown, task.gates)
+        found = judged(task.settings, shown, task.gates, spared)
     return [replace(e, name="perfect", draw=draws[e.name]) if e.name in draws else e for e in found]
 
 

@@ -43,9 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--each",
         type=_least_one,
-        default=5,
+        default=10,
         metavar="N",
-        help="perfect generators judged against the same real images (default: 5)",
+        help="perfect generators judged against the same real images (default: 10)",
     )
     parser.add_argument("--jobs", type=_least_one, default=1, help="processes at work (default: 1)")
     parser.add_argument(

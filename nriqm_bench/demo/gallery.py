@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -13,6 +13,9 @@ from nriqm_bench.experiment import Lab
 from nriqm_bench.generators import Generator
 from nriqm_bench.reporting import Gate
 from nriqm_bench.settings import Settings
+
+# These train a network for each generator, and need not catch any of the rogues.
+COSTLY = frozenset({"downstream"})
 
 Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
 
@@ -95,6 +98,7 @@ def judged(
     settings: Settings,
     generators: Sequence[Generator],
     patterns: Sequence[str] = ("*",),
+    spared: Collection[str] = (),
     progress: Progress | None = None,
 ) -> list[Exhibit]:
     """What the gates that match a pattern say about each generator in one run.
@@ -107,14 +111,19 @@ def judged(
         Of one size.
     patterns
         Of names of gates.
+    spared
+        Generators that the gates of `COSTLY` do not judge.
     progress
         ``(iterable, description, total) -> iterable``.
     """
-    return exhibits(Lab(limited(settings), generators), patterns, progress)
+    return exhibits(Lab(limited(settings), generators), patterns, spared, progress)
 
 
 def exhibits(
-    lab: Lab, patterns: Sequence[str] = ("*",), progress: Progress | None = None
+    lab: Lab,
+    patterns: Sequence[str] = ("*",),
+    spared: Collection[str] = (),
+    progress: Progress | None = None,
 ) -> list[Exhibit]:
     """What the gates that match a pattern say about each generator of `lab`.
 
@@ -135,6 +144,8 @@ def exhibits(
         steps = progress(steps, told, len(lab.generators))
     for generator in steps:
         skipped = {n: why for n in names if (why := gates.unreadable(lab, generator, n))}
+        if generator in spared:
+            skipped |= {n: "not asked: a training for each generator" for n in names if n in COSTLY}
         outcomes = tuple(
             replace(gates.judge(lab, generator, n), pairs=[]) for n in names if n not in skipped
         )
