@@ -105,7 +105,7 @@ def ratio(over: Floats, under: Floats, of: str) -> Estimate:
 
 
 def open_ratio(over: Floats, under: Floats) -> Estimate:
-    """A ratio draw by draw of scores that may be 0: 1 where both are, infinite where one is below."""
+    """A ratio draw by draw of scores that may be 0: of both it is 1, of `under` alone infinite."""
     apart = np.where(over > 0, np.inf, 1.0)
     return _estimate(np.where(under > 0, over / np.where(under > 0, under, 1), apart))
 
