@@ -72,14 +72,21 @@ class DDPM(nn.Module):
         mean: Tensor = error.mean()
         return mean
 
-    def sample(self, n: int, generator: torch.Generator, steps: int = 25) -> tuple[Tensor, Tensor]:
-        """Images ``(n, 1, size, size)`` in [0, 1] and masks ``(n, size, size)`` after `steps`."""
+    def sample(
+        self, n: int, generator: torch.Generator, steps: int = 25, eta: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        """Images ``(n, 1, size, size)`` in [0, 1] and masks ``(n, size, size)`` after `steps`.
+
+        `eta` is the share of fresh noise in each step: 0 for DDIM, 1 for as much as in DDPM, which
+        lets later steps mend the errors of earlier ones.
+        """
         scheduler = DDIMScheduler(**SCHEDULE)
         scheduler.set_timesteps(steps)
         device, side = generator.device, self.size[0] // BLOCK
         noisy = torch.randn((n, self.planes, side, side), generator=generator, device=device)
         for time in scheduler.timesteps.tolist():
             times = torch.full((n,), time, device=device)
-            noisy = scheduler.step(self(noisy, times), time, noisy)[0]
+            velocity = self(noisy, times)
+            noisy = scheduler.step(velocity, time, noisy, eta=eta, generator=generator)[0]
         made = F.pixel_shuffle(noisy, BLOCK)
         return ((made[:, :1] + 1) / 2).clamp(0, 1), signed_distances.decode(made[:, 1:])
