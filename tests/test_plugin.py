@@ -161,6 +161,49 @@ def test_fresh_real_images_pass_every_gate(run, pytester):
     result.stdout.fnmatch_lines(["*RELEASE*"])
 
 
+def test_thresholds_of_the_file_decide_and_junit_counts_them(run, pytester):
+    fresh = write_dataset(pytester.path / "fresh.npz", seed=1)
+    with np.load(fresh) as data:
+        path = samples(pytester.path / "model.npz", data["images"][:N])
+    pytester.makepyprojecttoml("[tool.nriqm.gates]\ndiversity = 1000\nfid = 1e9\n")
+    result, found = run(
+        f"--generator={path}",
+        "--junitxml=junit.xml",
+        "--nriqm-metric=fid",
+        "--nriqm-metric=vendi",
+        "-k=diversity or limit",
+        suite="test_gates.py",
+    )
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    told = {g["name"]: (g["verdict"], g["threshold"]) for g in found["gates"]}
+    assert told == {"diversity": ("fail", 1000), "limit-fid": ("pass", 1e9)}
+    suite = ElementTree.parse(pytester.path / "junit.xml").getroot().find("testsuite")
+    assert suite.get("failures") == "1"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("memorisaton = 0.5", "*unknown gate or metric 'memorisaton'*did you mean 'memorisation'*"),
+        ("anatomy = 2", "*anatomy was 2, must be a number from 0 to 1*"),
+    ],
+)
+def test_a_threshold_that_means_nothing_is_a_usage_error(run, pytester, line, told):
+    pytester.makepyprojecttoml(f"[tool.nriqm.gates]\n{line}\n")
+    result, found = run(suite="test_gates.py")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: *tool.nriqm.gates*{told}"])
+    assert found is None
+
+
+def test_a_baseline_of_other_settings_is_a_usage_error(run, pytester):
+    run("--nriqm-metric=fid", "-k", "gaussian", report="before.json")
+    before = pytester.path / "before.json"
+    result, _ = run(f"--nriqm-baseline={before}", suite="test_gates.py")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *before.json is of no use*differ in metric*"])
+
+
 def test_gate_of_an_untrusted_metric_does_not_decide(run, pytester):
     with np.load(run.data) as data:
         copies = samples(pytester.path / "copies.npz", data["images"][:N])
@@ -174,8 +217,9 @@ def test_gate_of_an_untrusted_metric_does_not_decide(run, pytester):
             hard = dataclasses.replace(
                 cases.TRAINING_COPIES, expect={"*": degrades(effect=1e9)}
             )
+            trial = gates.scores.passed_its_case(hard)
             gates.SPECS = tuple(
-                dataclasses.replace(s, trial=hard) if s.metric == "train-share" else s
+                dataclasses.replace(s, trial=trial) if s.metric == "train-share" else s
                 for s in gates.SPECS
             )
         """

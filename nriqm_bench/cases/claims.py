@@ -18,6 +18,7 @@ COPY_METRICS = (
     "ct",
     "fls",
     "fls-overfit",
+    "match-rate",
     "memorisation-index",
     "mifid",
     "train-share",

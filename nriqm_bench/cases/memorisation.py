@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from nriqm_bench.cases.case import BlindSpot, Case
-from nriqm_bench.cases.claims import COPIES, COPIES_LOOK_BETTER, PAPER
+from nriqm_bench.cases.claims import (
+    COPIES,
+    COPIES_LOOK_BETTER,
+    DIVERSITY_METRICS,
+    PAPER,
+)
 
 _SHARES = (0.0, 0.05, 0.15, 0.3, 0.45, 1.0)
 _QUICK_SHARES = (0.0, 0.3, 1.0)
-
-TRAINING_COPIES = Case(
-    name="training-copies",
-    experiment="M1",
-    perturbation="training-copies",
-    levels=_SHARES,
-    quick=_QUICK_SHARES,
-    expect=COPIES,
-    blind=(COPIES_LOOK_BETTER,),
-    summary="images are replaced by training images",
-    source=f"{PAPER}; shares of arXiv 2602.13066",
-    evidence="P",
-)
 
 _DISGUISES = {
     "noise-.01": "Gaussian noise of sigma .01",
@@ -33,8 +25,48 @@ _DISGUISES = {
 }
 _DISGUISED = BlindSpot(
     "*",
-    "a disguise takes a copy out of the sight of some feature spaces; copying is judged in two "
+    "a disguise takes a copy out of the sight of some feature spaces; copying is judged in several "
     "(Deo et al. 2026, arXiv 2602.13066)",
+    spared=("circular-harmonics",),
+)
+_BLENDED = tuple(
+    BlindSpot(
+        metric,
+        "three tenths of another image move a blend farther from its original than many honest "
+        "images are; the pixels of both are still there (docs/statistics.md, Copies)",
+        extractor="circular-harmonics",
+    )
+    for metric in ("fls", "match-rate")
+) + tuple(
+    BlindSpot(
+        metric,
+        "a blend lies between its two images and so nearer to all others: it looks more typical",
+        extractor="circular-harmonics",
+    )
+    for metric in ("*density", "*precision", "realism")
+)
+# Copying alone is asked of it by default; this is for who asks more.
+_OTHER_SUBJECTS = tuple(
+    BlindSpot(
+        metric,
+        "copies are other subjects than those they replace: of a few dozen, the training subjects "
+        "may be the more diverse or typical ones in this space",
+        extractor="circular-harmonics",
+    )
+    for metric in (*DIVERSITY_METRICS, "fid", "fid-infinity", "frd", "kid", "cmmd", "mmd-rbf")
+)
+
+TRAINING_COPIES = Case(
+    name="training-copies",
+    experiment="M1",
+    perturbation="training-copies",
+    levels=_SHARES,
+    quick=_QUICK_SHARES,
+    expect=COPIES,
+    blind=(COPIES_LOOK_BETTER, *_OTHER_SUBJECTS),
+    summary="images are replaced by training images",
+    source=f"{PAPER}; shares of arXiv 2602.13066",
+    evidence="P",
 )
 
 
@@ -47,7 +79,7 @@ def _disguised(disguise: str) -> Case:
         levels=_SHARES,
         quick=_QUICK_SHARES,
         expect=COPIES,
-        blind=(_DISGUISED,),
+        blind=(_DISGUISED, *_OTHER_SUBJECTS, *(_BLENDED if disguise == "blend" else ())),
         summary=f"images are replaced by training images, disguised: {_DISGUISES[disguise]}",
         source="Deo et al. 2026 (arXiv 2602.13066), the paper's successor; shares are its own",
         evidence="C",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -52,6 +52,25 @@ class Floor:
     def sd(self) -> float:
         """The standard deviation over the splits (ddof 1), never below rounding."""
         return max(float(np.std(self.values, ddof=1)), _ROUNDING * max(1.0, abs(self.mean)))
+
+    def widened(self, parts: int) -> Floor:
+        """The floor of a score of one set alone, from splits into so many parts of one pool.
+
+        Parts of a pool differ less from its mean than a fresh set does: their variance is short of
+        the share 1 / parts of the pool that each is, and the pool's mean varies by as much again.
+        So deviations from the mean grow by ``sqrt((parts + 1) / (parts - 1))``. Scores against a
+        reference need no such thing: it varies along with the split.
+
+        Raises
+        ------
+        ValueError
+            For fewer than two parts.
+        """
+        if parts < 2:
+            raise ValueError(f"parts was {parts}, must be at least 2")
+        factor = math.sqrt((parts + 1) / (parts - 1))
+        wide = tuple(self.mean + factor * (value - self.mean) for value in self.values)
+        return replace(self, values=wide)
 
     def tail(self, value: float, direction: str) -> float:
         """The chance that fresh real data score at least as far out as `value`, one-sided.

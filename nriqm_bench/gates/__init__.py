@@ -39,14 +39,9 @@ _copying = partial(
 SPECS: tuple[GateSpec, ...] = (
     _copying(name="memorisation", space=scores.main_space),
     _copying(name="memorisation-pixels", space=lambda lab: PIXELS),
-    # Of all metrics of copying the one that sees the fewest copies: docs/statistics.md.
-    _copying(
-        name="memorisation-disguised",
-        metric="memorisation-index",
-        space=lambda lab: HARMONICS,
-        range=(-math.inf, math.inf),
-        unit="SD of real images",
-    ),
+    # Of the metrics of copying the one that sees few copies, and takes nothing else for one:
+    # docs/statistics.md.
+    _copying(name="memorisation-disguised", metric="match-rate", space=lambda lab: HARMONICS),
     GateSpec(
         name="diversity",
         metric="vendi",

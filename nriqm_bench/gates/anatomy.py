@@ -49,6 +49,10 @@ def missing(lab: Lab, generator: str, spec: GateSpec) -> str:
     least = _statistics(lab.dataset.region) + _SPARE
     if spec.metric == "mahalanobis" and subjects < least:
         return f"{spec.name} needs {least} real subjects or more, and there are {subjects}"
+    if not _masked(lab):
+        return f"{spec.name} needs masks that show a {lab.dataset.region}, and all are empty"
+    if not (_pool(lab)[:, 0] > 0).any():
+        return f"the segmenter finds no {lab.dataset.region} in any real image"
     return ""
 
 
@@ -115,6 +119,16 @@ def _finder(lab: Lab) -> anatomy.Finder:
     return anatomy.Finder(region, lab.extractor(f"{region}-found"))
 
 
+def _masked(lab: Lab) -> bool:
+    """Whether any training mask shows anything, from which a segmenter could learn."""
+
+    def compute() -> bool:
+        masks = lab.images("train").masks
+        return masks is not None and bool(masks.any())
+
+    return bool(lab.store.value({"masked": lab.recipe("train")}, compute))
+
+
 def _statistics(region: str) -> int:
     return len(anatomy.names(region)) + len(anatomy.spreads(region))
 
@@ -132,7 +146,7 @@ def _plausible(
     return value
 
 
-def _share_floor(lab: Lab) -> ShareFloor:
+def _share_floor(lab: Lab) -> Floor:
     names = anatomy.names(lab.dataset.region)
 
     def compute() -> list[float]:
@@ -144,7 +158,8 @@ def _share_floor(lab: Lab) -> ShareFloor:
         return shares
 
     values = lab.store.value({"plausible floor": _against(lab)}, compute)
-    return ShareFloor(tuple(values), images=lab.settings.n, seen=len(PARTS) * lab.settings.n)
+    n = lab.settings.n
+    return ShareFloor(tuple(values), images=n, seen=len(PARTS) * n).widened(len(PARTS))
 
 
 def _distance(

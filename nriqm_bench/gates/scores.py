@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any
 from nriqm_bench import cases, metrics
 from nriqm_bench.cases import HELD_OUT, Case
 from nriqm_bench.cases.claims import COPY_METRICS, DIVERSITY_METRICS
+from nriqm_bench.evidence import ShareFloor
 from nriqm_bench.gates.spec import Finding, GateSpec
+from nriqm_bench.imagery import PARTS
 
 if TYPE_CHECKING:
     from nriqm_bench.experiment import Lab
 
-# Metrics that are a share of the samples: their interval is Wilson's.
-_SHARES = frozenset({"train-share", "copy-rate", "precision", "recall", "coverage"})
+# Metrics that are a share of the samples: they count whole images, and their interval is Wilson's.
+_SHARES = frozenset({"train-share", "copy-rate", "match-rate", "precision", "recall", "coverage"})
+# Metrics of the samples alone, which are compared with no reference.
+_ALONE = frozenset({"vendi", "ms-ssim", "inception-score"})
 
 
 def main_space(lab: Lab) -> str:
@@ -28,6 +32,11 @@ def score(lab: Lab, generator: str, spec: GateSpec) -> Finding:
     space = spec.space(lab)
     value = lab.scores(cases.GAUSSIAN_NOISE, generator, space, 0.0)[spec.metric]
     floor = lab.floors(space)[spec.metric]
+    if spec.metric in _SHARES:
+        n = lab.settings.n
+        floor = ShareFloor(floor.values, images=n, seen=len(PARTS) * n)
+    if spec.metric in _ALONE:
+        floor = floor.widened(len(PARTS))
     return Finding(
         value=value,
         floor=floor,

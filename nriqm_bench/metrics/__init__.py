@@ -56,6 +56,7 @@ _REGISTRY: Registry[Any] = Registry(
         "frd": f"{_ROOM}.frechet:frd",
         "inception-score": f"{_ROOM}.inception_score:inception_score",
         "kid": f"{_ROOM}.kernel:kid",
+        "match-rate": f"{_ROOM}.matches:match_rate",
         "memorisation-index": f"{_ROOM}.copies:memorisation_index",
         "mifid": f"{_ROOM}.memorisation:mifid",
         "mmd-rbf": f"{_ROOM}.kernel:mmd_rbf",

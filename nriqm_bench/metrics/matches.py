@@ -1,4 +1,4 @@
-"""Matches, row by row: which fake rows look like which training rows."""
+"""Matches: which fake rows look like which training rows, and how many too much so."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from nriqm_bench.metrics.estimate import Spread
+from nriqm_bench.metrics.metric import metric
 from nriqm_bench.metrics.neighbours_pass import all_nearest
 from nriqm_bench.metrics.sample import Float64, Indices, Sample, as_sample
 
@@ -49,6 +51,47 @@ def copy_scores(real: Any, fake: Any, train: Any) -> Float64:
     ratio = _ratio(to_train, _nearest_row(samples["fake"], samples["real"])[0])
     with np.errstate(divide="ignore"):
         return np.asarray(0 - np.log(ratio))
+
+
+def _share_of_fake(real: Sample, fake: Sample, **_: Any) -> Spread:
+    return Spread(len(fake))
+
+
+@metric(
+    "match-rate",
+    higher_is_better=False,
+    needs_train=True,
+    range=(0.0, 1.0),
+    invariant=("rotation", "translation", "scale"),
+    sees=("copies",),
+    spread=_share_of_fake,
+)
+def match_rate(real: Sample, fake: Sample, *, train: Sample, ratio: float = 0.5) -> float:
+    """Share of fake rows that are at most `ratio` times as far from a training as from a real row.
+
+    `real` must be held out from training. Who does not copy cannot tell training rows from other
+    real ones, so that the distances to either are alike, however good or bad the fake rows are;
+    in many columns neither is ever half of the other. A row that equals a training and a real row
+    is no match.
+
+    Parameters
+    ----------
+    ratio
+        Of the distance to the nearest training row to that to the nearest real row; below 1.
+
+    Direction: lower is better. Range: [0, 1]; near 0 without copying (in `circular-harmonics`
+    no match in 300 sets of 200 phantom images), 1 when all rows are copies. Invariant under a
+    common rotation, translation or scale and the order of rows.
+
+    Needs 2 rows each. Cost: ``m (n + t) d``, shared.
+
+    Source: as `train-share`; the margin is this package's.
+    """
+    if not (isinstance(ratio, int | float) and 0 < ratio < 1):
+        raise ValueError(f"ratio was {ratio!r}, must be a number between 0 and 1")
+    to_train, to_real = all_nearest(fake, train)[0], all_nearest(fake, real)[0]
+    # The distances are squared. Zero and zero match nothing.
+    return float(((to_train <= ratio**2 * to_real) & (to_real > 0)).mean())
 
 
 def nearest_pairs(fake: Any, train: Any, real: Any = None, k: int = 10) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import pytest
 
 from nriqm_bench import cases, perturbations
 from nriqm_bench.cases import HELD_OUT, BlindSpot, Case
+from nriqm_bench.cases.claims import COPY_METRICS
 from nriqm_bench.evidence import Curve, Floor, degrades, flat, unspecified
 
 NAMES = tuple(cases.names())
@@ -179,6 +180,13 @@ def test_copies_must_be_seen_by_memorisation_metrics_and_rewarded_by_none(name):
         assert judged(name, metric, SAME) is True
         assert judged(name, metric, WORSE) is True
         assert judged(name, metric, BETTER) is False
+
+
+@pytest.mark.parametrize("name", [*EXPERIMENTS["M1"], *EXPERIMENTS["M2"]])
+def test_circular_harmonics_are_excused_for_a_blend_alone(name):
+    case = cases.get(name)
+    excused = {m for m in COPY_METRICS if case.blind_spot(m, "circular-harmonics", HELD_OUT)}
+    assert excused == ({"fls", "match-rate"} if name == "copies-blend" else set())
 
 
 def test_another_mix_of_sites_must_be_seen_by_distances_and_not_by_support():

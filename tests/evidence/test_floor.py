@@ -214,3 +214,16 @@ def test_holm_refuses_what_is_no_probability(p):
         ValueError, match=r"^p_values were \[0.5, .*\], must all be within \[0, 1\]"
     ):
         holm([0.5, p])
+
+
+def test_a_widened_floor_covers_fresh_sets_and_not_the_parts_of_a_pool():
+    rng = np.random.default_rng(0)
+    z = []
+    for _ in range(400):
+        pool = rng.standard_normal(90)
+        parts = [pool[rng.permutation(90)[:30]].mean() for _ in range(60)]
+        floor = Floor(tuple(parts)).widened(3)
+        z.append((rng.standard_normal(30).mean() - floor.mean) / floor.sd)
+    assert np.std(z) == pytest.approx(1, abs=0.12)
+    with pytest.raises(ValueError, match="parts was 1"):
+        floor.widened(1)

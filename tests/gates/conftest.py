@@ -53,7 +53,7 @@ def lab(sets, tmp_path_factory):
         Settings(
             generator=tuple(sets.values()),
             extractor=("efficientnet-lite0",),
-            metric=("fid", "vendi", "train-share", "memorisation-index"),
+            metric=("fid", "vendi", "train-share", "match-rate"),
             n=N,
             quick=True,
             cache=str(tmp_path_factory.mktemp("cache")),

@@ -10,6 +10,8 @@ import pytest
 from nriqm_bench import Lab, Settings, gates
 from nriqm_bench.gates import fidelity
 
+N = 96
+
 FAMILY = tuple(spec.name for spec in gates.SPECS if spec.calibrated)
 CHEAP = (*FAMILY, "fidelity")
 
@@ -51,7 +53,7 @@ def test_the_reason_says_what_is_off(lab):
 
 def test_copies_are_listed_with_the_images_that_they_match(lab):
     pairs = gates.judge(lab, "copier", "memorisation-disguised").pairs
-    assert all(pair["fake"] == pair["train"] < 48 for pair in pairs)
+    assert all(pair["train"] < N // 2 and pair["train_distance"] == 0 for pair in pairs)
     assert pairs[0]["train_subject"].startswith("train-0-")
 
 
@@ -146,6 +148,20 @@ def test_a_gate_exists_where_its_metric_was_asked_for(lab):
     named = gates.available(alone)
     assert "diversity" in named
     assert not {"fidelity", "memorisation", "memorisation-disguised"} & set(named)
+
+
+def test_masks_that_show_nothing_teach_no_segmenter(tmp_path):
+    rng = np.random.default_rng(0)
+    data, samples = tmp_path / "data.npz", tmp_path / "samples.npz"
+    np.savez(
+        data,
+        images=rng.random((240, 1, 24, 24), np.float32),
+        masks=np.zeros((240, 24, 24), np.uint8),
+        part=["train"] * 80 + ["reference"] * 80 + ["held-out"] * 80,
+    )
+    np.savez(samples, images=rng.random((80, 1, 24, 24), np.float32))
+    lab = Lab.open(Settings(generator=(str(samples),), dataset=f"npz:{data}", n=80, cache="off"))
+    assert gates.unreadable(lab, "samples", "anatomy").endswith("and all are empty")
 
 
 def test_one_limit_is_told_for_noise_and_blur(lab):

@@ -51,6 +51,40 @@ def test_the_share_of_positive_scores_is_the_train_share():
     assert metrics.get("train-share")(real, fake, train=train) == share
 
 
+match_rate = metrics.get("match-rate")
+
+
+@pytest.mark.parametrize(("ratio", "rate"), [(0.5, 2 / 6), (0.16, 1 / 6), (0.99, 3 / 6)])
+def test_match_rate_counted_by_hand(ratio, rate):
+    # Training over real distance: 3 / 3, 2 / 4, 1 / 7, 9 / 1, 0 / 0 and 6 / 8.
+    real, fake, train = column(0, 4, 40), column(7, 8, 11, 1, 40, 32), column(10, 26, 40)
+    assert match_rate(real, fake, train=train, ratio=ratio) == rate
+
+
+def test_match_rate_counts_scores_beyond_the_logarithm():
+    real, fake, train = np.random.default_rng(4).normal(size=(3, 300, 2))
+    for ratio in (0.3, 0.5, 0.8):
+        share = (copy_scores(real, fake, train) > -np.log(ratio)).mean()
+        assert match_rate(real, fake, train=train, ratio=ratio) == share
+
+
+def test_match_rate_of_honest_rows_is_nothing_however_bad_they_are():
+    rng = np.random.default_rng(5)
+    real, fake, train = rng.normal(size=(3, 100, 64))
+    for honest in (fake, 0.1 * fake, 3 * fake, fake + 1, np.repeat(fake[:5], 20, axis=0)):
+        assert match_rate(real, honest, train=train) == 0
+    fake[:5] = train[:5] + 0.2 * rng.normal(size=(5, 64))
+    assert match_rate(real, fake, train=train) == 0.05
+    # Real rows that were trained on hide their own copies.
+    assert match_rate(train, fake, train=train) == 0
+
+
+@pytest.mark.parametrize("ratio", [0, 1, -0.5, 2, "x"])
+def test_ratio_is_below_one(ratio):
+    with pytest.raises(ValueError, match=r"ratio was .*, must be a number between 0 and 1"):
+        match_rate(column(0, 1), column(0, 1), train=column(0, 1), ratio=ratio)
+
+
 def test_pairs_come_in_the_order_of_scores():
     real, fake, train = np.random.default_rng(3).normal(size=(3, 40, 4))
     fake[7] = train[3]

@@ -238,3 +238,12 @@ def test_noise_is_not_smoothed(images):
     assert flat.sum() > 50
     fine = [i.images[0, 0] - ndimage.gaussian_filter(i.images[0, 0], 1) for i in (images, out)]
     assert fine[1][flat].std() == pytest.approx(fine[0][flat].std(), rel=0.05)
+
+
+def test_a_vessel_of_two_pixels_has_no_middle_to_narrow():
+    mask = np.zeros((1, 24, 24), np.uint8)
+    mask[0, 10, 10:12] = 1
+    given = ImageSet((0.2 + 0.5 * mask[:, None]).astype(np.float32), masks=mask)
+    found = damaged("stenosis", given, 0.8)
+    assert np.array_equal(found.images, given.images)
+    assert np.array_equal(found.masks, mask)

@@ -26,8 +26,8 @@ def test_equal_runs_do_not_regress(run):
     assert all(c.effect == 0 for c in changes)
 
 
-@pytest.mark.parametrize(("by", "regressed"), [(2.9, False), (3.1, True), (-9, False)])
-def test_a_gate_regresses_by_three_floor_sd(run, by, regressed):
+@pytest.mark.parametrize(("by", "regressed"), [(4.2, False), (4.3, True), (-9, False)])
+def test_a_gate_regresses_by_three_sd_of_the_difference_of_two_runs(run, by, regressed):
     (change,) = (c for c in compare(run, worse(run, by)) if c.name == "diversity")
     assert change.effect == pytest.approx(by)
     assert change.regressed is regressed
