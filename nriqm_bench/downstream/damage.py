@@ -42,9 +42,17 @@ DAMAGES = {
         "lesion-tilt",
         "gaussian-noise",
     ),
-    "vessel": ("dilation", "gaps", "missing-branches", "stenosis", "gaussian-noise"),
+    "vessel": (
+        "dilation",
+        "gaps",
+        "missing-branches",
+        "stenosis",
+        "translation",
+        "gaussian-noise",
+    ),
 }
-# Those after which image and mask contradict each other, so that a segmenter must learn worse.
+# Those after which image and mask contradict each other so far that a segmenter must learn worse. A
+# few missing or narrowed branches are outvoted by all others: their price is told, not asked for.
 CONTRADICTIONS = {
     "lesion": (
         "boundary-blur",
@@ -53,7 +61,7 @@ CONTRADICTIONS = {
         "lesion-removal",
         "lesion-shrinkage",
     ),
-    "vessel": ("missing-branches", "stenosis"),
+    "vessel": ("translation",),
 }
 
 # Floor SD by which a contradiction must lower the Dice coefficient.
@@ -155,7 +163,8 @@ def trusted(lab: Lab, budget: Budget | None = None) -> Verdict:
     """Whether the downstream task may decide: real images suffice, and contradictions cost Dice.
 
     For the gate: the network trained on real images must reach `SANE`, and those trained on images
-    with the first of `CONTRADICTIONS` that moves or removes something must lose `EFFECT` floor SD.
+    that were moved away from their masks (tumours, or vessel images as a whole) must lose `EFFECT`
+    floor SD.
     """
     reached = scored(lab, REAL, budget).dice.value
     if reached < SANE:
@@ -164,5 +173,5 @@ def trusted(lab: Lab, budget: Budget | None = None) -> Verdict:
             f"trained on real images the network reaches a Dice coefficient of {reached:.3f} on "
             f"others, must be at least {SANE:g}",
         )
-    name = {"lesion": "lesion-displacement", "vessel": "missing-branches"}[lab.dataset.region]
+    name = {"lesion": "lesion-displacement", "vessel": "translation"}[lab.dataset.region]
     return damage(lab, cases.get(name), budget).costs()
