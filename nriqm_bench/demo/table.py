@@ -14,7 +14,7 @@ WIDTH = 80
 _NAME = 18
 _NARROWEST, _WIDEST = 6, 9
 _LEGEND = (
-    "*  should catch it; one such gate is enough   -  not asked, or nothing to look at",
+    "*  should catch it; one such gate is enough   -  not asked, or nothing to see",
     "?  untrusted: its metric failed its own trial, so it does not decide",
 )
 _VERDICTS = {"pass": "pass", "fail": "FAIL", "untrusted": "?"}
