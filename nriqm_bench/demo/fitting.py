@@ -83,7 +83,7 @@ def fit_ddpm(pairs: Pairs, steps: int, progress: Progress) -> DDPM:
 def fit_gan(pairs: Pairs, steps: int, progress: Progress) -> GAN:
     """Play generator against discriminator, one step each in turn."""
     model, judge = GAN(), discriminator()
-    average = _running(model, 0.995)
+    average = _running(model, 0.995, statistics=True)
     generator = torch.Generator().manual_seed(0)
     players = [torch.optim.Adam(m.parameters(), betas=(0.0, 0.99)) for m in (model, judge)]
     bar = progress(range(steps), "gan", steps)
@@ -131,7 +131,7 @@ def fit(name: str, pairs: Pairs, steps: int, progress: Progress) -> nn.Module:
 def _averaged(model: Any, pairs: Pairs, steps: int, progress: Progress, memory: float) -> Any:
     """Minimise ``model.loss`` by AdamW; what comes back is a running average of the weights."""
     name = type(model).__name__.lower()
-    average = _running(model, memory)
+    average = _running(model, memory, statistics=False)
     generator = torch.Generator().manual_seed(0)
     optimiser = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=0.01)
     bar = progress(range(steps), name, steps)
@@ -148,10 +148,13 @@ def _averaged(model: Any, pairs: Pairs, steps: int, progress: Progress, memory: 
     return average.module
 
 
-def _running(model: nn.Module, memory: float) -> AveragedModel:
-    """An exponential average of a model's weights and statistics, of which `memory` is kept."""
+def _running(model: nn.Module, memory: float, statistics: bool) -> AveragedModel:
+    """An exponential average of a model's weights, keeping `memory` of it at each step.
+
+    Of the statistics of its norm layers too, or else those are the model's latest.
+    """
     keep: Any = get_ema_multi_avg_fn  # has no types
-    return AveragedModel(model, multi_avg_fn=keep(memory), use_buffers=True)
+    return AveragedModel(model, multi_avg_fn=keep(memory), use_buffers=statistics)
 
 
 def _decay(step: int, steps: int) -> float:
