@@ -14,6 +14,9 @@ from scipy import ndimage
 
 import nriqm_bench
 
+# What optimisers import when they take their first step, and what survives no second import.
+importlib.import_module("torch._dynamo")
+
 # Pytest runs inside this process forget the modules that they import, and torch and NumPy do not
 # survive a second import: everything is imported here first.
 for _module in pkgutil.walk_packages(nriqm_bench.__path__, "nriqm_bench."):
