@@ -32,8 +32,8 @@ SIZE = 128
 DISGUISES = ("flip", "rotation-3", "rotation-5", "noise-.01", "noise-.02")
 # Of the collapsed generator.
 MODES = 5
-# Of the generator of few sites: the first of five, and of three, by name.
-SITES = {"phantom-tumour": ("site-1", "site-2"), "phantom-vessel": ("Guys",)}
+# The only site that the generator of a wrong mix knows.
+SITES = {"phantom-tumour": "site-1", "phantom-vessel": "Guys"}
 
 Draw = Callable[..., ImageSet]
 
@@ -218,9 +218,14 @@ def lesion_eraser(n: int, seed: int, dataset: str = "phantom-tumour", size: int 
 def lesion_displacer(
     n: int, seed: int, dataset: str = "phantom-tumour", size: int = SIZE
 ) -> ImageSet:
-    """Every lesion, and its mask, is moved by twice its radius."""
+    """Every lesion, and its mask, lies a fifth of the image further back, wherever that is."""
     fresh = perfect(n, seed, dataset, size)
-    return _damaged("lesion-displacement", fresh, 2.0, rng_for(seed, "lesion-displacer"))
+    healed = _damaged("lesion-removal", fresh, 1.0, rng_for(seed, "lesion-displacer"))
+    lesions, masks, step = np.zeros_like(fresh.images), np.zeros_like(fresh.masks), size // 5
+    lesions[..., step:, :] = (fresh.images - healed.images)[..., :-step, :]
+    assert fresh.masks is not None
+    masks[..., step:, :] = fresh.masks[..., :-step, :]
+    return fresh.replace(images=np.clip(healed.images + lesions, 0, 1), masks=masks)
 
 
 @_shown("anatomy*", region="vessel")
@@ -234,13 +239,14 @@ def vessel_breaker(
 
 @_shown("sites*", "diversity")
 def wrong_site(n: int, seed: int, dataset: str = "phantom-tumour", size: int = SIZE) -> ImageSet:
-    """Fresh subjects of two of five sites alone (one of three, where arteries are shown)."""
+    """Fresh subjects of one site alone, of the five (or, of arteries, three) that there are."""
     kept: list[ImageSet] = []
     draw = 0
     while sum(map(len, kept)) < n:
         fresh = perfect(n, seed, dataset, size, draw)
         assert fresh.sites is not None
-        kept.append(fresh[np.isin(fresh.sites, SITES[dataset])])
+        own = fresh.sites == SITES[dataset]
+        kept += [fresh[own]] if own.any() else []
         draw += 1
     return concatenate(*kept)[:n]
 

@@ -161,12 +161,13 @@ def test_the_lesion_eraser_changes_nothing_but_lesions(drawn):
 def test_the_lesion_displacer_moves_lesions_and_masks(drawn):
     images, perfect = drawn("lesion-displacer"), drawn("perfect")
     ill = [i for i, mask in enumerate(perfect.masks) if mask.any()]
-    moves = []
+    step = images.spatial[0] // 5
     for i in ill:
-        before, after = (np.argwhere(m > 0) for m in (perfect.masks[i], images.masks[i]))
-        radius = np.sqrt(len(before) / np.pi)
-        moves.append(np.linalg.norm(before.mean(axis=0) - after.mean(axis=0)) / radius)
-    assert np.median(moves) > 1.2
+        before = np.argwhere(perfect.masks[i] > 0) + [step, 0]
+        after = np.argwhere(images.masks[i] > 0)
+        np.testing.assert_array_equal(before[before[:, 0] < images.spatial[0]], after)
+        there = images.masks[i] > 0
+        assert images.images[i, 0][there].mean() > perfect.images[i, 0][there].mean()
     well = [i for i in range(N) if i not in ill]
     assert np.array_equal(images.images[well], perfect.images[well])
 
@@ -184,10 +185,10 @@ def test_the_vessel_breaker_cuts_trees_into_pieces(drawn):
     assert not (images.masks > 0)[perfect.masks == 0].any()
 
 
-def test_the_wrong_site_mix_holds_fresh_subjects_of_few_sites(drawn):
+def test_the_wrong_site_mix_holds_fresh_subjects_of_one_site(drawn):
     images = drawn("wrong-site")
-    assert set(images.sites) == {"site-1", "site-2"}
-    assert set(drawn("perfect").sites) > {"site-1", "site-2"}
+    assert set(images.sites) == {"site-1"}
+    assert len(set(drawn("perfect").sites)) > 1
     assert len(set(rows(images.images))) == N
 
 
