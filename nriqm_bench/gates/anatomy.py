@@ -22,7 +22,7 @@ Float64 = NDArray[np.float64]
 
 # A segmenter finds a little less in the samples of a good generator than in real images: so much of
 # what it finds plausible there is asked for, however exactly real images can be told.
-TOLERANCE = 0.85
+TOLERANCE = 0.8
 # Hotelling's distance needs more subjects than statistics; a few more, to mean something.
 _SPARE = 10
 
