@@ -218,13 +218,16 @@ def lesion_eraser(n: int, seed: int, dataset: str = "phantom-tumour", size: int 
 def lesion_displacer(
     n: int, seed: int, dataset: str = "phantom-tumour", size: int = SIZE
 ) -> ImageSet:
-    """Every lesion, and its mask, lies a fifth of the image further back, wherever that is."""
+    """Every lesion, and its mask, lies in the middle of the image."""
     fresh = perfect(n, seed, dataset, size)
     healed = _damaged("lesion-removal", fresh, 1.0, rng_for(seed, "lesion-displacer"))
-    lesions, masks, step = np.zeros_like(fresh.images), np.zeros_like(fresh.masks), size // 5
-    lesions[..., step:, :] = (fresh.images - healed.images)[..., :-step, :]
     assert fresh.masks is not None
-    masks[..., step:, :] = fresh.masks[..., :-step, :]
+    lesions, masks = fresh.images - healed.images, fresh.masks.copy()
+    for i, mask in enumerate(fresh.masks):
+        if mask.any():
+            away = (np.array(mask.shape) - 1) / 2 - np.argwhere(mask).mean(axis=0)
+            step = tuple(np.rint(away).astype(int).tolist())
+            lesions[i], masks[i] = np.roll(lesions[i], step, (1, 2)), np.roll(mask, step, (0, 1))
     return fresh.replace(images=np.clip(healed.images + lesions, 0, 1), masks=masks)
 
 
