@@ -87,6 +87,12 @@ def spaces(run: Run) -> list[str]:
     return sorted(found, key=lambda e: (asked.index(e) if e in asked else len(asked), e))
 
 
+def _looked_at(run: Run) -> list[str]:
+    """The feature spaces of the rows; where there are none, of what was ranked or judged."""
+    others = [row.extractor for row in (*run.agreement, *run.gates)]
+    return spaces(run) or list(dict.fromkeys(others)) or ["-"]
+
+
 def metric_name(row: Row, run: Run) -> str:
     """The metric, with its feature space where that is not the main one."""
     main = spaces(run)
@@ -175,7 +181,7 @@ def on_trial(run: Run) -> list[tuple[str, str]]:
         ("dataset", f"{dataset}{f', {size} x {size}' if size else ''}"),
         (
             "settings",
-            f"n {s.get('n')}, seed {s.get('seed')}, features {', '.join(spaces(run)) or '-'}",
+            f"n {s.get('n')}, seed {s.get('seed')}, features {', '.join(_looked_at(run))}",
         ),
     ]
 
