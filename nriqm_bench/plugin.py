@@ -84,13 +84,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         marker = metafunc.definition.get_closest_marker("nriqm_gate")
         names = marker.args if marker is not None else ()
         metafunc.parametrize("nriqm_gate_point", session.gate_points(names), indirect=True)
-    elif "usefulness" in metafunc.fixturenames:
-        metafunc.parametrize("usefulness", session.source_points(), indirect=True)
-    elif "damage" in metafunc.fixturenames:
-        metafunc.parametrize("damage", session.damage_points(), indirect=True)
-    elif "agreement" in metafunc.fixturenames:
+    elif "nriqm_source_point" in metafunc.fixturenames:
+        metafunc.parametrize("nriqm_source_point", session.source_points(), indirect=True)
+    elif "nriqm_damage_point" in metafunc.fixturenames:
+        metafunc.parametrize("nriqm_damage_point", session.damage_points(), indirect=True)
+    elif "nriqm_over_point" in metafunc.fixturenames:
         over = ("generators", "perturbations")
-        metafunc.parametrize("agreement", over, indirect=True)
+        metafunc.parametrize("nriqm_over_point", over, indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -156,40 +156,65 @@ def gate(request: pytest.FixtureRequest, nriqm_lab: Lab, nriqm_gate_point: tuple
 
 
 @pytest.fixture
-def usefulness(request: pytest.FixtureRequest, nriqm_lab: Lab) -> Usefulness:
+def nriqm_source_point(request: pytest.FixtureRequest) -> str:
+    """The source of images of this item."""
+    source: str = request.param
+    return source
+
+
+@pytest.fixture
+def nriqm_damage_point(request: pytest.FixtureRequest) -> Case:
+    """The case whose damage this item looks at."""
+    case: Case = request.param
+    return case
+
+
+@pytest.fixture
+def nriqm_over_point(request: pytest.FixtureRequest) -> str:
+    """What this item ranks: generators or perturbations."""
+    over: str = request.param
+    return over
+
+
+@pytest.fixture
+def usefulness(
+    request: pytest.FixtureRequest, nriqm_lab: Lab, nriqm_source_point: str
+) -> Usefulness:
     """What one source is worth downstream: ``held-out``, then each generator; see `Usefulness`.
 
     Skipped, with the reason, where there are no masks to learn from.
     """
     from nriqm_bench import downstream
 
-    if reason := downstream.impossible(nriqm_lab, request.param):
+    if reason := downstream.impossible(nriqm_lab, nriqm_source_point):
         pytest.skip(reason)
-    found = downstream.usefulness(nriqm_lab, request.param)
+    found = downstream.usefulness(nriqm_lab, nriqm_source_point)
     _tell(request, DOWNSTREAM, downstream.row(found).to_dict())
     return found
 
 
 @pytest.fixture
-def damage(request: pytest.FixtureRequest, nriqm_lab: Lab) -> Damage:
+def damage(request: pytest.FixtureRequest, nriqm_lab: Lab, nriqm_damage_point: Case) -> Damage:
     """What one kind of damage to real training images costs downstream; see `Damage`."""
     from nriqm_bench import downstream
 
     if reason := downstream.impossible(nriqm_lab, "held-out"):
         pytest.skip(reason)
-    found = downstream.damage(nriqm_lab, request.param)
+    found = downstream.damage(nriqm_lab, nriqm_damage_point)
     _tell(request, DOWNSTREAM, downstream.row(found).to_dict())
     return found
 
 
 @pytest.fixture
-def agreement(request: pytest.FixtureRequest, nriqm_lab: Lab) -> list[Agreement]:
+def agreement(
+    request: pytest.FixtureRequest, nriqm_lab: Lab, nriqm_over_point: str
+) -> list[Agreement]:
     """How every metric ranks generators, and perturbations, against the downstream task."""
     from nriqm_bench import downstream
 
-    if reason := downstream.unranked(nriqm_lab, request.param):
+    if reason := downstream.unranked(nriqm_lab, nriqm_over_point):
         pytest.skip(reason)
-    found = downstream.OVER[request.param](nriqm_lab)
+    found = downstream.OVER[nriqm_over_point](nriqm_lab)
     _tell(request, AGREEMENT, [row.to_dict() for row in found])
     return found
 

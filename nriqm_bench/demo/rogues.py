@@ -99,7 +99,7 @@ def rogue(name: str, dataset: str = "phantom-tumour", size: int = SIZE, draw: in
         raise UnknownName(unknown("rogue", name, ROGUES))
     found, source = ROGUES[name], datasets.open(dataset)
     if not source.builtin or found.region not in ("", source.region):
-        able = [d for d in datasets.PHANTOMS if name in names(d)]
+        able = [d for d in sorted(datasets.PHANTOMS) if name in names(d)]
         raise ValueError(f"{name} cannot be made of {dataset!r}, must be of {' or '.join(able)}")
     options: dict[str, Any] = {"dataset": dataset, "size": size}
     if draw:

@@ -89,7 +89,7 @@ def spaces(run: Run) -> list[str]:
 
 def _looked_at(run: Run) -> list[str]:
     """The feature spaces of the rows; where there are none, of what was ranked or judged."""
-    others = [row.extractor for row in (*run.agreement, *run.gates)]
+    others = [row.extractor for row in run.agreement] + [gate.extractor for gate in run.gates]
     return spaces(run) or list(dict.fromkeys(others)) or ["-"]
 
 

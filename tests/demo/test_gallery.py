@@ -147,7 +147,7 @@ def test_a_pattern_that_no_gate_matches_is_told_the_gates():
 
 
 def test_the_command_shows_a_rogue_and_a_perfect_generator(capsys, tmp_path):
-    asked = ["--rogue", "perfect", "--rogue", "memoriser", "--gates", "memorisation*"]
+    asked = ["--rogue", "perfect", "--rogue", "noisy", "--gates", "fidelity"]
     code = main(["demo", *SMALL, *asked, "--json", "out.json", "-v"])
     told = capsys.readouterr().out
     assert code == 0, told
@@ -155,10 +155,10 @@ def test_the_command_shows_a_rogue_and_a_perfect_generator(capsys, tmp_path):
     assert set(rows["perfect"])
     assert "FAIL*" in told
     assert "1 of 1 rogues were caught" in told
-    assert "memorisation-pixels: pass" in told
+    assert "fidelity: pass" in told
     found = json.loads((tmp_path / "out.json").read_text())
-    assert [e["name"] for e in found] == ["perfect", "memoriser"]
-    assert {g["name"] for g in found[0]["gates"]} >= {"memorisation"}
+    assert [e["name"] for e in found] == ["perfect", "noisy"]
+    assert {g["name"] for g in found[0]["gates"]} == {"fidelity"}
 
 
 def test_a_limit_that_lets_a_rogue_get_away_fails_the_command(capsys, tmp_path):
@@ -171,8 +171,7 @@ def test_a_limit_that_lets_a_rogue_get_away_fails_the_command(capsys, tmp_path):
 
 
 def test_what_was_kept_is_not_judged_again(capsys, tmp_path):
-    asked = ["demo", *SMALL, "--rogue", "memoriser", "--gates", "memorisation-pixels"]
-    asked += ["--keep", "kept.jsonl"]
+    asked = ["demo", *SMALL, "--rogue", "noisy", "--gates", "fidelity", "--keep", "kept.jsonl"]
     assert main(asked) == 0
     lines = (tmp_path / "kept.jsonl").read_text().splitlines()
     assert len(lines) == 1
@@ -186,7 +185,7 @@ def test_what_was_kept_is_not_judged_again(capsys, tmp_path):
 
 def test_processes_find_what_one_finds():
     tasks = calibration.planned(
-        [settings(n=16)], rogues=["memoriser"], gates=["memorisation-pixels"], seeds=2, perfect=0
+        [settings(n=16)], rogues=["noisy"], gates=["fidelity"], seeds=2, perfect=0
     )
     assert calibration.perform(tasks, jobs=2) == calibration.perform(tasks, jobs=1)
 

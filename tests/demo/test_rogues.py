@@ -223,5 +223,5 @@ def test_what_is_not_shown_cannot_be_damaged(name, dataset, able):
 
 
 def test_rogues_are_made_of_phantoms_alone(tmp_path):
-    with pytest.raises(ValueError, match="phantom-tumour or phantom-vessel"):
+    with pytest.raises(ValueError, match="must be of phantom-tumour or phantom-vessel"):
         rogue("perfect", f"folder:{tmp_path}")

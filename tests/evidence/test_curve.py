@@ -263,7 +263,7 @@ def test_a_curve_hands_its_arguments_on(name, arguments, values):
 
 def test_the_level_of_a_value_is_where_the_curve_first_gets_there():
     floor = Floor((1.0, 3.0))
-    rising = Curve(levels=(0, 1, 2), values=(0, 10, 5), floor=floor)
+    rising = Curve(levels=(0, 1, 2), values=(0, 10, 5), floor=floor, higher_is_better=False)
     assert rising.level_at(5) == (pytest.approx(0.5), False)
     assert rising.level_at(-3) == (0, False)
     assert rising.level_at(11) == (2, True)

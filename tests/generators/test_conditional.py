@@ -254,7 +254,12 @@ def test_one_hot_inputs(kind, tmp_path, masks):
 )
 def test_optional_conditions_are_used_when_declared(sampler, needs, tmp_path, masks):
     path = save_generator(
-        tmp_path / "s.pt", Sampler(), architecture="test-sampler", sampler=sampler, size=(32, 32)
+        tmp_path / "s.pt",
+        Sampler(),
+        architecture="test-sampler",
+        sampler=sampler,
+        size=(32, 32),
+        value_range=(0, 1),
     )
     generator = load_generator(path)
     assert generator.needs_masks is needs
