@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 # With fewer items than this a bootstrap of them has nothing to draw from.
 LEAST = 5
@@ -74,17 +72,18 @@ def kendall(x: Sequence[float], y: Sequence[float], rng: np.random.Generator) ->
             f"x and y had shapes {a.shape} and {b.shape}, must be two rows of equally many finite "
             "numbers, at least two"
         )
-    signs = [np.sign(v[:, None] - v)[np.triu_indices(len(v), 1)] for v in (a, b)]
-    tau = _tau(*signs)
+    tau = float(_taus(a[None], b[None])[0])
     p = _chance(a, b, tau, rng)
     low, high = (-1.0, 1.0) if len(a) < LEAST else _interval(a, b, rng)
     return Agreement(tau, low, high, p, len(a))
 
 
-def _tau(a: Floats, b: Floats) -> float:
-    """tau-b from the signs of all pairs."""
-    size = math.sqrt(np.count_nonzero(a) * np.count_nonzero(b))
-    return float(a @ b / size) if size else 0.0
+def _taus(x: Floats, y: Floats) -> Floats:
+    """``(r,)`` tau-b of the rows of `x` and `y`, ``(r or 1, n)``; 0 where a row is all ties."""
+    i, j = np.triu_indices(x.shape[1], 1)
+    a, b = np.sign(x[:, i] - x[:, j]), np.sign(y[:, i] - y[:, j])
+    size = np.sqrt(np.count_nonzero(a, axis=1) * np.count_nonzero(b, axis=1))
+    return np.asarray((a * b).sum(axis=1) / np.maximum(size, 1))
 
 
 def _chance(x: Floats, y: Floats, tau: float, rng: np.random.Generator) -> float:
@@ -93,23 +92,16 @@ def _chance(x: Floats, y: Floats, tau: float, rng: np.random.Generator) -> float
         orders = np.asarray(list(permutations(range(n))))
     else:
         orders = np.stack([rng.permutation(n) for _ in range(DRAWS)])
-    pairs = np.triu_indices(n, 1)
-    signs = np.sign(x[:, None] - x)[pairs]
-    other = np.sign(y[orders[:, pairs[0]]] - y[orders[:, pairs[1]]])
-    size = math.sqrt(np.count_nonzero(signs) * np.count_nonzero(other[0]))
-    found = other @ signs / size if size else np.zeros(len(orders))
-    count = np.count_nonzero(found >= tau - 1e-9)
+    count = np.count_nonzero(_taus(x[None], y[orders]) >= tau - 1e-9)
     # The order that was observed counts among the random ones.
     return float(count / len(orders) if n <= EXACT else (count + 1) / (len(orders) + 1))
 
 
 def _interval(x: Floats, y: Floats, rng: np.random.Generator) -> tuple[float, float]:
     """Percentiles over bootstraps of the items in which both scores tell some apart."""
-    found = []
-    for rows in rng.integers(len(x), size=(1000, len(x))):
-        if np.ptp(x[rows]) > 0 and np.ptp(y[rows]) > 0:
-            found.append(float(stats.kendalltau(x[rows], y[rows]).statistic))
-    if not found:
+    rows = rng.integers(len(x), size=(1000, len(x)))
+    apart = (np.ptp(x[rows], axis=1) > 0) & (np.ptp(y[rows], axis=1) > 0)
+    if not apart.any():
         return -1.0, 1.0
-    low, high = np.percentile(found, [2.5, 97.5])
+    low, high = np.percentile(_taus(x[rows[apart]], y[rows[apart]]), [2.5, 97.5])
     return float(low), float(high)
