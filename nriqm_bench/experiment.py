@@ -13,9 +13,10 @@ from threadpoolctl import threadpool_limits
 
 from nriqm_bench import cases, extractors, generators, metrics, perturbations
 from nriqm_bench.cases import HELD_OUT, Case
+from nriqm_bench.dealing import deal
 from nriqm_bench.evidence import Curve, Floor
 from nriqm_bench.features import FeatureStore
-from nriqm_bench.imagery import PARTS, Imagery, Progress
+from nriqm_bench.imagery import PARTS, Imagery, Progress, pooled
 from nriqm_bench.provenance import environment, rng_for
 from nriqm_bench.registry import UnknownName, unknown
 from nriqm_bench.reporting import Agreement, Downstream, Gate, Row, Run
@@ -323,17 +324,33 @@ class Lab(Imagery):
 
         Each is reference, stand-in for the generator and training images, without a common subject.
         """
-        labels = np.concatenate([np.asarray(self.subjects(part)) for part in PARTS])
-        _, owner = np.unique(labels, return_inverse=True)
-        n = len(owner)
+        subjects = pooled(self.subjects)
         for i in range(SPLITS):
-            place = rng_for(self.settings.seed, "split", i).permutation(owner.max() + 1)[owner]
-            rows = np.argsort(place, kind="stable")
-            starts = np.flatnonzero(np.diff(place[rows])) + 1
-            first = starts[np.argmin(np.abs(starts[:-1] - n / 3))]
-            later = starts[starts > first]
-            second = later[np.argmin(np.abs(later - 2 * n / 3))]
-            yield rows[:first], rows[first:second], rows[second:]
+            yield tuple(deal(subjects, len(PARTS), rng_for(self.settings.seed, "split", i)))
+
+    def over_splits(
+        self,
+        recipe: Mapping[str, Any],
+        statistic: Callable[[NDArray[np.intp], NDArray[np.intp]], float],
+    ) -> list[float]:
+        """``statistic(real, fake)`` of the rows of every split; training images count as real.
+
+        Parameters
+        ----------
+        recipe
+            What decides the values, as JSON types: they are cached by it.
+        statistic
+            Of rows of the three parts, pooled in the order of `PARTS`.
+        """
+
+        def compute() -> list[float]:
+            return [
+                float(statistic(np.concatenate([real, train]), fake))
+                for real, fake, train in self.splits()
+            ]
+
+        values: list[float] = self.store.value(recipe, compute)
+        return values
 
     def _against(self, extractor: str) -> dict[str, Any]:
         return {

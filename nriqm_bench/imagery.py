@@ -271,6 +271,11 @@ class Imagery:
         return lacking
 
 
+def pooled(of: Callable[[str], Sequence[str]]) -> list[str]:
+    """What `of` says of the images of each part, in the order of `PARTS`."""
+    return [told for part in PARTS for told in of(part)]
+
+
 def _draw(case: Case) -> str:
     """What the random numbers of a case are drawn for."""
     return case.control_of or case.name

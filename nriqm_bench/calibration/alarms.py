@@ -14,7 +14,7 @@ from nriqm_bench.calibration.draws import draw
 from nriqm_bench.cases import HELD_OUT, Case
 from nriqm_bench.evidence import Curve, Expectation, Floor
 from nriqm_bench.experiment import SPLITS, Lab
-from nriqm_bench.imagery import PARTS
+from nriqm_bench.imagery import PARTS, pooled
 from nriqm_bench.provenance import rng_for
 
 # A floor costs a hundred evaluations; so many seeds share one.
@@ -77,7 +77,7 @@ def false_alarms(
     every = [cases.get(name) for name in cases.names()]
     chosen = [c for c in every if not c.control_of and not lab.missing(c, HELD_OUT)]
     steps = max(len(case.levels) for case in chosen)
-    subjects = [s for part in PARTS for s in lab.subjects(part)]
+    subjects = pooled(lab.subjects)
     counts: dict[tuple[str, str, str, int], list[int]] = {}
     for extractor in lab.extractors:
         names = lab.metrics_in(extractor)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-Rows = NDArray[np.intp]
+from nriqm_bench.dealing import Rows, shuffled
 
 
 def draw(
@@ -31,10 +30,8 @@ def draw(
     ValueError
         When the pool holds too few images.
     """
-    _, owner = np.unique(np.asarray(subjects), return_inverse=True)
-    place = rng.permutation(owner.max() + 1)[owner]
-    rows = np.argsort(place, kind="stable")
-    starts = np.concatenate([[0], np.flatnonzero(np.diff(place[rows])) + 1, [len(rows)]])
+    rows, starts = shuffled(subjects, rng)
+    ends = np.concatenate([starts, [len(rows)]])
     found: list[Rows] = []
     at = 0
     for _ in range(sets):
@@ -44,5 +41,5 @@ def draw(
                 "common subject; ask for a larger pool or smaller sets"
             )
         found.append(rows[at : at + n])
-        at = int(starts[np.searchsorted(starts, at + n)])
+        at = int(ends[np.searchsorted(ends, at + n)])
     return found

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nriqm_bench.cases import HELD_OUT
+from nriqm_bench.dealing import deal
 from nriqm_bench.downstream.estimates import (
     Estimate,
     Tested,
@@ -174,13 +176,13 @@ def floor(lab: Lab, budget: Budget | None = None) -> Floor:
         raise ValueError(reason)
     chosen = budget or Budget.of(lab.settings)
     pairs = [(scored(lab, REAL, chosen), scored(lab, HELD_OUT, chosen))]
-    for deal in range(chosen.redeals):
+    for number in range(chosen.redeals):
         one, other = (
             trained_on(
                 lab,
-                {"deal": deal, "half": half, "of": [lab.recipe(REAL), lab.recipe(HELD_OUT)]},
-                lambda deal=deal, half=half: _dealt(lab, deal, half),  # type: ignore[misc]
-                f"real images dealt anew, {2 * deal + half + 1} of {2 * chosen.redeals}",
+                {"deal": number, "half": half, "of": [lab.recipe(REAL), lab.recipe(HELD_OUT)]},
+                partial(_dealt, lab, number, half),
+                f"real images dealt anew, {2 * number + half + 1} of {2 * chosen.redeals}",
                 chosen,
             )
             for half in (0, 1)
@@ -246,7 +248,7 @@ def trained_on(
             "budget": cost,
             "seed": [lab.settings.seed, seed],
         }
-        tables.append(lab.store.value(key, lambda seed=seed: run(seed)))  # type: ignore[misc]
+        tables.append(lab.store.value(key, partial(run, seed)))
     return Tested.of(tables, _weights(lab))
 
 
@@ -295,13 +297,9 @@ def _joined(lab: Lab, source: str) -> ImageSet:
     return concatenate(*parts)
 
 
-def _dealt(lab: Lab, deal: int, half: int) -> ImageSet:
+def _dealt(lab: Lab, number: int, half: int) -> ImageSet:
     """One half of the two real parts, dealt by subject."""
     pool = concatenate(lab.images(REAL), lab.images(HELD_OUT))
-    labels = np.asarray([*lab.subjects(REAL), *lab.subjects(HELD_OUT)])
-    _, owner = np.unique(labels, return_inverse=True)
-    order = rng_for(lab.settings.seed, "downstream-deal", deal).permutation(owner.max() + 1)
-    rows = np.argsort(order[owner], kind="stable")
-    starts = np.flatnonzero(np.diff(order[owner][rows])) + 1
-    cut = int(starts[np.argmin(np.abs(starts - len(rows) / 2))])
-    return pool[rows[:cut] if half == 0 else rows[cut:]]
+    subjects = [*lab.subjects(REAL), *lab.subjects(HELD_OUT)]
+    rng = rng_for(lab.settings.seed, "downstream-deal", number)
+    return pool[deal(subjects, 2, rng)[half]]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nriqm_bench.downstream.estimates import DRAWS, Estimate
+from nriqm_bench.downstream.estimates import Estimate, subject_draws
 
 FOLDS = 5
 # The penalty, in units of the mean eigenvalue of the features' Gram matrix.
@@ -67,7 +67,9 @@ def auc(
             for owner, count in zip(owners, counts, strict=True)
         ]
     )
-    weights = np.concatenate([_drawn(owner, rng) for owner in owners], axis=1)
+    weights = np.concatenate(
+        [subject_draws(subjects, rng) for subjects in (real_subjects, fake_subjects)], axis=1
+    )
     found = np.mean([_fold(x, y, fold == k, weights) for k in range(folds)], axis=0)
     # Draws in which a fold lost all subjects of a class say nothing.
     low, high = np.nanpercentile(found[1:], [2.5, 97.5])
@@ -96,9 +98,3 @@ def _ridge(x: Floats, y: Floats, new: Floats) -> Floats:
     target = y / (2 * share)
     found: Floats = b @ (a.T @ np.linalg.solve(gram + penalty * np.eye(len(x)), target))
     return found
-
-
-def _drawn(owner: NDArray[np.intp], rng: np.random.Generator) -> Floats:
-    count = int(owner.max()) + 1
-    drawn = rng.multinomial(count, np.full(count, 1 / count), size=DRAWS)
-    return np.concatenate([np.ones((1, len(owner))), drawn[:, owner]])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from nriqm_bench import metrics
-from nriqm_bench.cases import HELD_OUT
+from nriqm_bench.cases import GAUSSIAN_NOISE, HELD_OUT
 from nriqm_bench.downstream.damage import damage, damages
 from nriqm_bench.downstream.training import Budget
 from nriqm_bench.downstream.trial import impossible, scored
@@ -49,8 +49,7 @@ def over_generators(lab: Lab, budget: Budget | None = None) -> list[Agreement]:
     for space in lab.extractors:
         if any(lab.unreadable(name, space) for name in names):
             continue
-        noise = damages(lab)[-1]
-        each = [lab.scores(noise, name, space, 0.0) for name in names]
+        each = [lab.scores(GAUSSIAN_NOISE, name, space, 0.0) for name in names]
         for metric in lab.metrics_in(space):
             values = [scores[metric] for scores in each]
             sign = 1 if metrics.get(metric).higher_is_better else -1

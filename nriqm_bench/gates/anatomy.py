@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from nriqm_bench import anatomy, cases
 from nriqm_bench.cases import HELD_OUT, Case
+from nriqm_bench.dealing import Rows
 from nriqm_bench.evidence import Floor, HotellingFloor, ShareFloor
-from nriqm_bench.gates.scores import wilson
 from nriqm_bench.gates.spec import Finding, GateSpec
-from nriqm_bench.imagery import PARTS
+from nriqm_bench.imagery import PARTS, pooled
+from nriqm_bench.metrics.estimate import share_interval
 
 if TYPE_CHECKING:
     from nriqm_bench.experiment import Lab
@@ -45,7 +46,7 @@ def missing(lab: Lab, generator: str, spec: GateSpec) -> str:
             f"{spec.name} needs masks of the training images, from which a segmenter learns to "
             f"find a {lab.dataset.region}, and those of {lab.dataset.spec} have none"
         )
-    subjects = len({s for part in PARTS for s in lab.subjects(part)})
+    subjects = len(set(pooled(lab.subjects)))
     least = _statistics(lab.dataset.region) + _SPARE
     if spec.metric == "mahalanobis" and subjects < least:
         return f"{spec.name} needs {least} real subjects or more, and there are {subjects}"
@@ -68,7 +69,7 @@ def plausible(lab: Lab, generator: str, spec: GateSpec) -> Finding:
             f"{told['share']:.3g} of the samples show a {lab.dataset.region} within the ranges of "
             f"real ones{f' (out of range or absent: {why})' if why else ''}"
         ),
-        interval=wilson(told["share"], lab.settings.n),
+        interval=share_interval(told["share"], lab.settings.n, 0.95),
         tolerance=TOLERANCE * floor.mean,
     )
 
@@ -149,15 +150,13 @@ def _plausible(
 def _share_floor(lab: Lab) -> Floor:
     names = anatomy.names(lab.dataset.region)
 
-    def compute() -> list[float]:
-        pool = _pool(lab)
-        shares = []
-        for real, fake, train in lab.splits():
-            envelope = anatomy.Envelope.of(pool[np.concatenate([real, train])], names)
-            shares.append(float(envelope.plausible(pool[fake]).mean()))
-        return shares
+    pool = _pool(lab)
 
-    values = lab.store.value({"plausible floor": _against(lab)}, compute)
+    def share(real: Rows, fake: Rows) -> float:
+        envelope = anatomy.Envelope.of(pool[real], names)
+        return float(envelope.plausible(pool[fake]).mean())
+
+    values = lab.over_splits({"plausible floor": _against(lab)}, share)
     n = lab.settings.n
     return ShareFloor(tuple(values), images=n, seen=len(PARTS) * n).widened(len(PARTS))
 
@@ -166,7 +165,7 @@ def _distance(
     lab: Lab, source: str, case: Case | None = None, level: float = 0.0
 ) -> Mapping[str, Any]:
     def compute() -> dict[str, Any]:
-        found = _compare(lab, _pool(lab), _subjects(lab), rows(lab, source, case, level))
+        found = _compare(lab, _pool(lab), pooled(lab.subjects), rows(lab, source, case, level))
         told = {f: getattr(found, f) for f in ("distance", "statistics", "subjects", "name")}
         numbers = {f: getattr(found, f) for f in ("shift", "real", "fake")}
         return told | {k: v if np.isfinite(v) else None for k, v in numbers.items()}
@@ -177,15 +176,12 @@ def _distance(
 
 
 def _distance_floor(lab: Lab, told: Mapping[str, Any]) -> Floor:
-    def compute() -> list[float]:
-        pool, subjects = _pool(lab), np.asarray(_subjects(lab))
-        values = []
-        for real, fake, train in lab.splits():
-            kept = np.concatenate([real, train])
-            values.append(_compare(lab, pool[kept], subjects[kept], pool[fake]).distance)
-        return values
+    pool, subjects = _pool(lab), np.asarray(pooled(lab.subjects))
 
-    values = lab.store.value({"anatomy floor": _against(lab)}, compute)
+    def apart(real: Rows, fake: Rows) -> float:
+        return _compare(lab, pool[real], subjects[real], pool[fake]).distance
+
+    values = lab.over_splits({"anatomy floor": _against(lab)}, apart)
     return HotellingFloor(tuple(values), statistics=told["statistics"], subjects=told["subjects"])
 
 
@@ -200,10 +196,6 @@ def _compare(
 
 def _pool(lab: Lab) -> Float64:
     return np.concatenate([rows(lab, part) for part in PARTS])
-
-
-def _subjects(lab: Lab) -> list[str]:
-    return [subject for part in PARTS for subject in lab.subjects(part)]
 
 
 def _against(lab: Lab) -> dict[str, Any]:

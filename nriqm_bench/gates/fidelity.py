@@ -35,5 +35,4 @@ def measure(lab: Lab, generator: str, spec: GateSpec) -> Finding:
             f"{'more than ' if off_scale else ''}{sigma:.3g} or blur of "
             f"{'more than ' if off_blur else ''}{width:.2g} px"
         ),
-        tolerance=None,
     )

@@ -12,14 +12,13 @@ from nriqm_bench.cases.claims import COPY_METRICS, DIVERSITY_METRICS
 from nriqm_bench.evidence import ShareFloor
 from nriqm_bench.gates.spec import Finding, GateSpec
 from nriqm_bench.imagery import PARTS
+from nriqm_bench.metrics.estimate import share_interval
 
 if TYPE_CHECKING:
     from nriqm_bench.experiment import Lab
 
 # Metrics that are a share of the samples: they count whole images, and their interval is Wilson's.
 _SHARES = frozenset({"train-share", "copy-rate", "match-rate", "precision", "recall", "coverage"})
-# Metrics of the samples alone, which are compared with no reference.
-_ALONE = frozenset({"vendi", "ms-ssim", "inception-score"})
 
 
 def main_space(lab: Lab) -> str:
@@ -35,7 +34,9 @@ def score(lab: Lab, generator: str, spec: GateSpec) -> Finding:
     if spec.metric in _SHARES:
         n = lab.settings.n
         floor = ShareFloor(floor.values, images=n, seen=len(PARTS) * n)
-    if spec.metric in _ALONE:
+    found = metrics.get(spec.metric)
+    # Of the samples alone, compared with nothing.
+    if not (found.needs_real or found.needs_train):
         floor = floor.widened(len(PARTS))
     return Finding(
         value=value,
@@ -100,16 +101,8 @@ def limit_of(metric: str) -> GateSpec:
     )
 
 
-def interval(metric: str, value: float, sd: float, n: int) -> list[float]:
+def interval(metric: str, value: float, sd: float, n: int) -> tuple[float, float]:
     """95 %: Wilson's for a share, otherwise two floor SD."""
     if metric in _SHARES:
-        return wilson(value, n)
-    return [value - 1.96 * sd, value + 1.96 * sd]
-
-
-def wilson(share: float, n: int) -> list[float]:
-    """Wilson's 95 % interval of a share of `n`."""
-    z2 = 1.96**2
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = 1.96 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return [centre - half, centre + half]
+        return share_interval(value, n, 0.95)
+    return value - 1.96 * sd, value + 1.96 * sd

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from scipy import special
 
 from nriqm_bench import cases
 from nriqm_bench.cases import HELD_OUT, Case
+from nriqm_bench.dealing import Rows
 from nriqm_bench.evidence import HotellingFloor, Means, distance
 from nriqm_bench.gates.spec import Finding, GateSpec
-from nriqm_bench.imagery import PARTS
+from nriqm_bench.imagery import PARTS, pooled
 from nriqm_bench.provenance import rng_for
 
 if TYPE_CHECKING:
@@ -38,9 +40,7 @@ def missing(lab: Lab, generator: str, spec: GateSpec) -> str:
     for part in PARTS:
         if len(set(lab.sites(part))) < 2:
             return f"{spec.name} needs images of two sites or more, and {part} images have not"
-    subjects, sites = (
-        len({name for part in PARTS for name in names(part)}) for names in (lab.subjects, lab.sites)
-    )
+    subjects, sites = (len(set(pooled(names))) for names in (lab.subjects, lab.sites))
     if subjects < sites + _SPARE:
         return f"{spec.name} needs {sites + _SPARE} real subjects or more, and there are {subjects}"
     return ""
@@ -149,17 +149,17 @@ def _mix(
 
 
 def _floor(lab: Lab, space: str, told: Mapping[str, Any]) -> HotellingFloor:
-    def compute() -> list[float]:
+    @cache
+    def seen() -> tuple[Float64, NDArray[np.str_]]:
         pool, sites, subjects = _pool(lab, space, _cleaner(lab, space))
-        seen, owner = left_out(pool, sites, subjects), np.asarray(subjects)
-        values = []
-        for real, fake, train in lab.splits():
-            kept = np.concatenate([real, train])
-            means = Means.of(seen[kept, :-1], owner[kept].tolist())
-            values.append(distance(means, seen[fake, :-1].mean(axis=0), len(fake), 1.0))
-        return values
+        return left_out(pool, sites, subjects)[:, :-1], np.asarray(subjects)
 
-    values = lab.store.value({"sites floor": _against(lab, space)}, compute)
+    def apart(real: Rows, fake: Rows) -> float:
+        told, owner = seen()
+        means = Means.of(told[real], owner[real].tolist())
+        return distance(means, told[fake].mean(axis=0), len(fake), 1.0)
+
+    values = lab.over_splits({"sites floor": _against(lab, space)}, apart)
     return HotellingFloor(tuple(values), statistics=told["statistics"], subjects=told["subjects"])
 
 
@@ -190,11 +190,7 @@ def _pool(
 ) -> tuple[Float64, list[str], list[str]]:
     """Features, sites and subjects of all real images."""
     features = clean(np.concatenate([lab.features(part, space) for part in PARTS]))
-    return (
-        features,
-        [site for part in PARTS for site in lab.sites(part)],
-        [subject for part in PARTS for subject in lab.subjects(part)],
-    )
+    return features, pooled(lab.sites), pooled(lab.subjects)
 
 
 def _against(lab: Lab, space: str) -> dict[str, Any]:
