@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import logging
 import time
 from collections.abc import Iterable, Iterator
@@ -12,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from fit_atlas import fit
-from PIL import Image
 from torch.nn import functional as F
 from tqdm import tqdm
 
 import nriqm_bench
 from nriqm_bench import datasets, extractors, metrics
+from nriqm_bench.demo.train import write_greys, write_sums
 from nriqm_bench.generators.architectures.atlas import StatisticalAtlas
 from nriqm_bench.generators.architectures.memoriser import Memoriser
 from nriqm_bench.images import ImageSet
@@ -137,10 +136,7 @@ def sheets(columns: int = 8) -> None:
 def draw(name: str, rows: list[np.ndarray]) -> None:
     """A PNG of rows of images, in 32 greys."""
     sheet = np.concatenate([np.concatenate(list(row[:, 0]), 1) for row in rows])
-    greys = (np.clip(sheet, 0, 1) * 31).round().astype(np.uint8)
-    image = Image.fromarray(greys, mode="P")
-    image.putpalette([round(level * 255 / 31) for level in range(32) for _ in range(3)])
-    image.save(HERE / f"{name}.png", optimize=True)
+    write_greys(HERE / f"{name}.png", sheet)
 
 
 def evaluate(n: int = 200, splits: int = 30) -> None:
@@ -200,11 +196,7 @@ def save(name: str, model: torch.nn.Module, config: dict, metadata: dict) -> Non
     nriqm_bench.save_generator(
         path, model, config=config, value_range=(0, 1), size=(128, 128), metadata=metadata
     )
-    sums = [
-        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n"
-        for file in sorted(HERE.glob("*.pt"))
-    ]
-    (HERE / "SHA256SUMS").write_text("".join(sums), encoding="ascii")
+    write_sums(HERE)
     log.info("%s: %.2f MB", path.name, path.stat().st_size / 1e6)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from nriqm_bench import datasets, generators
+from nriqm_bench import generators
 from nriqm_bench.demo import rogues
 from nriqm_bench.demo.gallery import Exhibit, judged
 from nriqm_bench.features import content_key
@@ -202,12 +202,7 @@ def _kept(tasks: Sequence[Task], keep: Path | None) -> dict[Task, list[Exhibit]]
 
 
 def _names(dataset: str, patterns: Sequence[str], alone: bool) -> tuple[str, ...]:
-    source = datasets.open(dataset)
-    if not source.builtin:
-        raise ValueError(
-            f"the dataset was {dataset!r}, must be one of {', '.join(sorted(datasets.PHANTOMS))}: "
-            "rogues are made of subjects whom no part of the run holds"
-        )
+    source = rogues.phantom(dataset)
     return tuple(
         name
         for name in rogues.names(dataset)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nriqm_bench.calibration.command import progress
 from nriqm_bench.demo import train
 from nriqm_bench.settings import OPTIONS, Settings
 
@@ -121,15 +121,6 @@ def right(shown: Sequence[Exhibit], fresh: Sequence[Exhibit] = ()) -> bool:
     perfect = fresh or [e for e in shown if e.name == "perfect"]
     passed = sum(e.passed_all for e in perfect)
     return passed >= ENOUGH * len(perfect) and all(e.caught is not False for e in shown)
-
-
-def progress(items: Iterable[Any], description: str, total: int) -> Iterable[Any]:
-    """A bar on the terminal; silent when there is none."""
-    from tqdm import tqdm
-
-    quiet = not sys.stderr.isatty()
-    shown: Iterable[Any] = tqdm(items, description, total, leave=False, disable=quiet)
-    return shown
 
 
 def _settings(asked: argparse.Namespace, dataset: str) -> Settings:

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from nriqm_bench import datasets
-from nriqm_bench.generators.architectures import signed_distances
+from nriqm_bench.extractors.unet import alone
+from nriqm_bench.generators.architectures import blocks, signed_distances
 from nriqm_bench.generators.architectures.ddpm import DDPM
 from nriqm_bench.generators.architectures.gan import GAN, discriminator
 from nriqm_bench.generators.architectures.vae import VAE
@@ -91,7 +92,7 @@ def fit_gan(pairs: Pairs, steps: int, progress: Progress) -> GAN:
     for step, (images, distances) in zip(bar, batches, strict=True):
         for player in players:
             player.param_groups[0]["lr"] = 4e-4 * _decay(step, steps)
-        real = torch.cat([2 * images - 1, distances], 1)
+        real = blocks.join(images, distances)
         with _half():
             fake = model(torch.randn(len(real), model.code, generator=generator)).float()
             told = judge(torch.cat([real, fake.detach()]))[-1].float()
@@ -118,14 +119,9 @@ FITS: dict[str, Callable[[Pairs, int, Progress], nn.Module]] = {
 
 def fit(name: str, pairs: Pairs, steps: int, progress: Progress) -> nn.Module:
     """Train the generator of that name; the same seed and one thread give the same weights."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            return FITS[name](pairs, steps, progress)
-    finally:
-        torch.set_num_threads(threads)
+    with alone(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return FITS[name](pairs, steps, progress)
 
 
 def _averaged(model: Any, pairs: Pairs, steps: int, progress: Progress, memory: float) -> Any:

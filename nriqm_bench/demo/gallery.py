@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -16,8 +16,6 @@ from nriqm_bench.settings import Settings
 
 # These train a network for each generator, and need not catch any of the rogues.
 COSTLY = frozenset({"downstream"})
-
-Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,6 @@ def judged(
     generators: Sequence[Generator],
     patterns: Sequence[str] = ("*",),
     spared: Collection[str] = (),
-    progress: Progress | None = None,
 ) -> list[Exhibit]:
     """What the gates that match a pattern say about each generator in one run.
 
@@ -113,17 +110,14 @@ def judged(
         Of names of gates.
     spared
         Generators that the gates of `COSTLY` do not judge.
-    progress
-        ``(iterable, description, total) -> iterable``.
     """
-    return exhibits(Lab(limited(settings), generators), patterns, spared, progress)
+    return exhibits(Lab(limited(settings), generators), patterns, spared)
 
 
 def exhibits(
     lab: Lab,
     patterns: Sequence[str] = ("*",),
     spared: Collection[str] = (),
-    progress: Progress | None = None,
 ) -> list[Exhibit]:
     """What the gates that match a pattern say about each generator of `lab`.
 
@@ -138,11 +132,7 @@ def exhibits(
             f"no gate matches {' or '.join(patterns)}, must be of {', '.join(gates.available(lab))}"
         )
     found = []
-    steps: Iterable[str] = lab.generators
-    if progress is not None:
-        told = f"gates, {lab.settings.dataset}, seed {lab.settings.seed}"
-        steps = progress(steps, told, len(lab.generators))
-    for generator in steps:
+    for generator in lab.generators:
         skipped = {n: why for n in names if (why := gates.unreadable(lab, generator, n))}
         if generator in spared:
             skipped |= {n: "not asked: a training for each generator" for n in names if n in COSTLY}

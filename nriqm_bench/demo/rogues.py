@@ -13,7 +13,7 @@ import hashlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from nriqm_bench.generators import Generator
 from nriqm_bench.images import ImageSet, concatenate
 from nriqm_bench.provenance import rng_for
 from nriqm_bench.registry import UnknownName, unknown
+
+if TYPE_CHECKING:
+    from nriqm_bench.datasets.source import Source
 
 # Part of every cache key: raise it when a rogue would make other images.
 VERSION = 1
@@ -116,6 +119,23 @@ def rogue(name: str, dataset: str = "phantom-tumour", size: int = SIZE, draw: in
         size=(size, size),
         summary=found.wrong,
     )
+
+
+def phantom(dataset: str) -> Source:
+    """The built-in phantom of a specification.
+
+    Raises
+    ------
+    ValueError
+        For any other dataset.
+    """
+    found = datasets.open(dataset)
+    if not found.builtin:
+        raise ValueError(
+            f"the dataset was {dataset!r}, must be one of {', '.join(sorted(datasets.PHANTOMS))}: "
+            "rogues are made of subjects whom no part of the run holds"
+        )
+    return found
 
 
 def _shown(*caught_by: str, region: str = "") -> Callable[[Draw], Draw]:
@@ -269,10 +289,4 @@ def _fresh(seed: int, draw: int) -> int:
 @functools.lru_cache(maxsize=6)
 def _load(dataset: str, part: str, n: int, seed: int, size: int) -> ImageSet:
     """The phantoms of a part; kept, since all rogues of a run are made of the same ones."""
-    found = datasets.open(dataset)
-    if not found.builtin:
-        raise ValueError(
-            f"the dataset was {dataset!r}, must be one of {', '.join(datasets.PHANTOMS)}: rogues "
-            "need subjects whom no part of the run holds"
-        )
-    return found.load(part, n, seed, size)
+    return phantom(dataset).load(part, n, seed, size)

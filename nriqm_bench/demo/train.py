@@ -98,18 +98,21 @@ def save(folder: Path, name: str, model: Any, metadata: dict[str, Any]) -> Path:
         size=model.size,
         metadata=metadata,
     )
+    write_sums(folder)
+    return path
+
+
+def write_sums(folder: Path) -> None:
+    """Bring SHA256SUMS up to date with the checkpoints of a folder."""
     sums = [
         f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n"
         for file in sorted(folder.glob("*.pt"))
     ]
     (folder / "SHA256SUMS").write_text("".join(sums), encoding="ascii")
-    return path
 
 
 def sheet(path: Path, columns: int = 12) -> Path:
     """Draw samples of a checkpoint with their masks, below held-out phantoms with theirs."""
-    from PIL import Image
-
     from nriqm_bench import load_generator
 
     each = 4  # slices of a subject
@@ -117,12 +120,19 @@ def sheet(path: Path, columns: int = 12) -> Path:
     real = real[np.arange(columns) * each + np.arange(columns) % each]
     fake = load_generator(path).sample(2 * columns, seed=0)
     rows = [strip(part) for part in (real, fake[np.arange(columns)], fake[np.arange(columns, 24)])]
-    greys = (np.concatenate(rows).clip(0, 1) * 31).round().astype(np.uint8)
+    drawn = path.with_suffix(".png")
+    write_greys(drawn, np.concatenate(rows))
+    return drawn
+
+
+def write_greys(path: Path, sheet: NDArray[np.float32]) -> None:
+    """A PNG of ``(height, width)`` in [0, 1], in 32 greys."""
+    from PIL import Image
+
+    greys = (sheet.clip(0, 1) * 31).round().astype(np.uint8)
     image = Image.fromarray(greys, mode="P")
     image.putpalette([round(level * 255 / 31) for level in range(32) for _ in range(3)])
-    drawn = path.with_suffix(".png")
-    image.save(drawn, optimize=True)
-    return drawn
+    image.save(path, optimize=True)
 
 
 def strip(data: ImageSet) -> NDArray[np.float32]:

@@ -74,7 +74,7 @@ def train(
         multiples of 8. Ready to predict, without gradients.
     """
     # On the CPU and in one thread, whatever device looks at images: the same weights anywhere.
-    with _alone(), torch.random.fork_rng(devices=[]):
+    with alone(), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         network = _unet(channels)
         if share != 0.5:
@@ -88,7 +88,7 @@ def train(
             found = network(crops.contiguous(memory_format=torch.channels_last))
             error = loss(found[:, 0], torch.from_numpy(y))
             optimiser.zero_grad()
-            error.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(error)
             optimiser.step()
             schedule.step()
             if check is not None and check(step, network):
@@ -143,7 +143,7 @@ def _begin(network: torch.nn.Module, share: float) -> None:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
+def alone() -> Iterator[None]:
     """One thread: sums of gradients in one order, whatever the machine's number of threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -95,6 +95,11 @@ def share_interval(share: float, n: float, level: float) -> tuple[float, float]:
     return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
+def share_of_fake(real: Sample | None, fake: Sample, **_: Any) -> Spread:
+    """The spread of a share of the fake rows."""
+    return Spread(len(fake))
+
+
 def spread_of_mean(values: Float64) -> Spread:
     """The spread of the mean of independent rows."""
     n = len(values)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nriqm_bench.metrics.estimate import Spread
+from nriqm_bench.metrics.estimate import share_of_fake
 from nriqm_bench.metrics.metric import metric
 from nriqm_bench.metrics.neighbours_pass import all_nearest
 from nriqm_bench.metrics.sample import Float64, Indices, Sample, as_sample
@@ -53,10 +53,6 @@ def copy_scores(real: Any, fake: Any, train: Any) -> Float64:
         return np.asarray(0 - np.log(ratio))
 
 
-def _share_of_fake(real: Sample, fake: Sample, **_: Any) -> Spread:
-    return Spread(len(fake))
-
-
 @metric(
     "match-rate",
     higher_is_better=False,
@@ -64,7 +60,7 @@ def _share_of_fake(real: Sample, fake: Sample, **_: Any) -> Spread:
     range=(0.0, 1.0),
     invariant=("rotation", "translation", "scale"),
     sees=("copies",),
-    spread=_share_of_fake,
+    spread=share_of_fake,
 )
 def match_rate(real: Sample, fake: Sample, *, train: Sample, ratio: float = 0.5) -> float:
     """Share of fake rows that are at most `ratio` times as far from a training as from a real row.

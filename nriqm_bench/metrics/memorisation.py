@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nriqm_bench.metrics.estimate import Spread
+from nriqm_bench.metrics.estimate import Spread, share_of_fake
 from nriqm_bench.metrics.frechet import fid, frechet_floor, frechet_sd
 from nriqm_bench.metrics.metric import metric
 from nriqm_bench.metrics.neighbours_pass import all_nearest, own_neighbours
@@ -22,10 +22,6 @@ _BLOCK = 1 << 21
 _STARTS = 10
 
 
-def _share_of_fake(real: Sample | None, fake: Sample, **_: Any) -> Spread:
-    return Spread(len(fake))
-
-
 @metric(
     "authpct",
     higher_is_better=True,
@@ -34,7 +30,7 @@ def _share_of_fake(real: Sample | None, fake: Sample, **_: Any) -> Spread:
     range=(0.0, 100.0),
     invariant=_UNMOVED,
     sees=("copies",),
-    spread=_share_of_fake,
+    spread=share_of_fake,
 )
 def authpct(real: Sample | None, fake: Sample, *, train: Sample) -> float:
     """Percentage of authentic fake rows.
@@ -70,7 +66,7 @@ def _expected_share(real: Sample, fake: Sample, *, train: Sample, corrected: boo
     range=(0.0, 1.0),
     invariant=_UNMOVED,
     sees=("copies",),
-    spread=_share_of_fake,
+    spread=share_of_fake,
     floor=_expected_share,
 )
 def train_share(real: Sample, fake: Sample, *, train: Sample, corrected: bool = False) -> float:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nriqm_bench.metrics.estimate import Spread, spread_of_mean
+from nriqm_bench.metrics.estimate import Spread, share_of_fake, spread_of_mean
 from nriqm_bench.metrics.metric import metric
 from nriqm_bench.metrics.neighbours_pass import (
     Ball,
@@ -25,10 +25,6 @@ Ties = Literal["strict", "inclusive"]
 _UNMOVED = ("rotation", "translation", "scale")
 
 
-def _share_of_fake(real: Sample, fake: Sample, **_: Any) -> Spread:
-    return Spread(len(fake))
-
-
 def _share_of_real(real: Sample, fake: Sample, **_: Any) -> Spread:
     return Spread(len(real))
 
@@ -41,7 +37,7 @@ def _share_of_real(real: Sample, fake: Sample, **_: Any) -> Spread:
     invariant=_UNMOVED,
     range=(0.0, 1.0),
     sees=("shift",),
-    spread=_share_of_fake,
+    spread=share_of_fake,
 )
 def precision(real: Sample, fake: Sample, *, k: int = 3, ties: Ties = "inclusive") -> float:
     """Share of fake rows that lie within the k-nearest-neighbour ball of some real row.

@@ -93,6 +93,11 @@ def tau(row: Agreement) -> str:
     return f"{'-' if row.tau < 0 else '+'}{text}"
 
 
+def interval(row: Agreement) -> str:
+    """The 95 % interval of a rank correlation."""
+    return f"{number(row.interval[0], 2)} to {number(row.interval[1], 2)}"
+
+
 def caution(rows: Sequence[Agreement]) -> str:
     """What so few items can say at most."""
     n = len(rows[0].items)

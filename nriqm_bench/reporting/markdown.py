@@ -63,7 +63,7 @@ def render(run: Run) -> str:
             (
                 row.metric,
                 downstream.tau(row),
-                f"{summary.number(row.interval[0], 2)} to {summary.number(row.interval[1], 2)}",
+                downstream.interval(row),
                 summary.number(row.p, 2),
             )
             for row in ranked

@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 SCHEMA_VERSION = "1.1"
 
@@ -32,13 +32,32 @@ class SchemaError(ValueError):
 
 
 @dataclass(frozen=True)
-class Row:
+class _Record:
+    """What is written as a dict of plain JSON types, and read from one."""
+
+    _what: ClassVar[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        found: dict[str, Any] = _plain(asdict(self))
+        return found
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Self:
+        """What `to_dict` made; of a later version, without what is not known here."""
+        return _made(cls, found, cls._what)
+
+
+@dataclass(frozen=True)
+class Row(_Record):
     """One metric along one case: a curve, its floor, and what became of the expectation.
 
     `source` is ``held-out`` or the name of a generator; `floor_mean`, `floor_sd` and `values` are
     in the metric's own unit; `effect` is in floor SD, + meaning worse; `detection_level` and
     `noise_equivalent` are None where there is none.
     """
+
+    _what = "row"
 
     case: str
     experiment: str
@@ -64,24 +83,16 @@ class Row:
         own = self.source != "held-out"
         return (self.experiment, self.case, own, self.source, self.extractor, self.metric)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        found: dict[str, Any] = _plain(asdict(self))
-        return found
-
-    @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Row:
-        """The row of a dict of plain JSON types."""
-        return _made(cls, found, "row")
-
 
 @dataclass(frozen=True)
-class Gate:
+class Gate(_Record):
     """One release gate for one generator: its value against threshold and floor.
 
     `direction` says on which side of the threshold the gate fails; `interval` is the value's 95 %
     interval or None; `pairs` are the samples nearest to training images, of memorisation gates.
     """
+
+    _what = "gate"
 
     name: str
     metric: str
@@ -102,19 +113,9 @@ class Gate:
         """By generator, then name."""
         return (self.generator, self.name)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        found: dict[str, Any] = _plain(asdict(self))
-        return found
-
-    @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Gate:
-        """The gate of a dict of plain JSON types."""
-        return _made(cls, found, "gate")
-
 
 @dataclass(frozen=True)
-class Downstream:
+class Downstream(_Record):
     """What a segmenter that was trained on one set of images finds in real ones.
 
     `case` and `level` are the damage done to the images of `source`, or empty and 0. Every estimate
@@ -125,6 +126,8 @@ class Downstream:
     real images. The last two are None for damaged images. `steps` are those of each training of the
     network on trial; `seconds` those of the trainings that no other row shares.
     """
+
+    _what = "downstream row"
 
     source: str
     case: str
@@ -147,19 +150,9 @@ class Downstream:
         """Held-out images first, then generators, then damage."""
         return (bool(self.case), self.source != "held-out", self.source, self.case)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        found: dict[str, Any] = _plain(asdict(self))
-        return found
-
-    @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Downstream:
-        """The row of a dict of plain JSON types."""
-        return _made(cls, found, "downstream row")
-
 
 @dataclass(frozen=True)
-class Agreement:
+class Agreement(_Record):
     """Does a metric rank images as the downstream task does?
 
     `over` is ``generators`` (`values` are the metric's, `downstream` the Dice coefficients) or
@@ -167,6 +160,8 @@ class Agreement:
     of each an item. `tau` is Kendall's tau-b, + when a better metric goes with better
     segmentation, with a 95 % `interval` and the one-sided `p` of a random order.
     """
+
+    _what = "agreement"
 
     over: str
     metric: str
@@ -181,16 +176,6 @@ class Agreement:
     def sort_key(self) -> tuple[Any, ...]:
         """By what is ranked, feature space and metric."""
         return (self.over, self.extractor, self.metric)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        found: dict[str, Any] = _plain(asdict(self))
-        return found
-
-    @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Agreement:
-        """The row of a dict of plain JSON types."""
-        return _made(cls, found, "agreement")
 
 
 @dataclass(frozen=True)

@@ -210,8 +210,7 @@ class _Page:
                     [
                         row.metric,
                         downstream.tau(row),
-                        f"{summary.number(row.interval[0], 2)} to "
-                        f"{summary.number(row.interval[1], 2)}",
+                        downstream.interval(row),
                         summary.number(row.p, 2),
                     ]
                     for row in rows

@@ -13,11 +13,9 @@ import torch
 from monai.networks.nets import DiffusionModelUNet
 from monai.networks.schedulers import DDIMScheduler, DDPMScheduler
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from nriqm_bench.generators.architectures import signed_distances
+from nriqm_bench.generators.architectures import blocks, signed_distances
 
-BLOCK = 2
 # How MONAI's schedulers are set up, for training and for sampling alike.
 SCHEDULE = {"num_train_timesteps": 1000, "schedule": "cosine", "prediction_type": "v_prediction"}
 
@@ -38,12 +36,11 @@ class DDPM(nn.Module):
     def __init__(self, channels: Sequence[int] = (32, 64, 96), size: int = 64) -> None:
         super().__init__()
         self.size = (size, size)
-        self.planes = (1 + len(signed_distances.PARTS)) * BLOCK**2
         last = [False] * (len(channels) - 1) + [True]
         self.unet = DiffusionModelUNet(
             spatial_dims=2,
-            in_channels=self.planes,
-            out_channels=self.planes,
+            in_channels=blocks.PLANES,
+            out_channels=blocks.PLANES,
             channels=tuple(channels),
             attention_levels=last,
             num_res_blocks=1,
@@ -62,7 +59,7 @@ class DDPM(nn.Module):
         `images` are ``(n, 1, size, size)`` in [0, 1], `distances` what `signed_distances.encode`
         makes of their masks.
         """
-        clean = F.pixel_unshuffle(torch.cat([2 * images - 1, distances], 1), BLOCK)
+        clean = blocks.fold(blocks.join(images, distances))
         scheduler = DDPMScheduler(**SCHEDULE)
         n = len(clean)
         times = torch.randint(scheduler.num_train_timesteps, (n,), generator=generator)
@@ -82,11 +79,11 @@ class DDPM(nn.Module):
         """
         scheduler = DDIMScheduler(**SCHEDULE)
         scheduler.set_timesteps(steps)
-        device, side = generator.device, self.size[0] // BLOCK
-        noisy = torch.randn((n, self.planes, side, side), generator=generator, device=device)
+        device, side = generator.device, self.size[0] // blocks.BLOCK
+        noisy = torch.randn((n, blocks.PLANES, side, side), generator=generator, device=device)
         for time in scheduler.timesteps.tolist():
             times = torch.full((n,), time, device=device)
             velocity = self(noisy, times)
             noisy = scheduler.step(velocity, time, noisy, eta=eta, generator=generator)[0]
-        made = F.pixel_shuffle(noisy, BLOCK)
-        return ((made[:, :1] + 1) / 2).clamp(0, 1), signed_distances.decode(made[:, 1:])
+        images, distances = blocks.part(blocks.unfold(noisy))
+        return images.clamp(0, 1), signed_distances.decode(distances)

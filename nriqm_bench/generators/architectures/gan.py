@@ -11,13 +11,9 @@ from collections.abc import Sequence
 import torch
 from monai.networks.nets import Generator, PatchDiscriminator
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from nriqm_bench.generators.architectures import signed_distances
-
-BLOCK = 2
-PLANES = 1 + len(signed_distances.PARTS)
+from nriqm_bench.generators.architectures import blocks, signed_distances
 
 
 class GAN(nn.Module):
@@ -42,11 +38,11 @@ class GAN(nn.Module):
         self.size = (size, size)
         self.code = code
         first, *middle = channels
-        side = size // BLOCK // 2 ** len(middle)
+        side = size // blocks.BLOCK // 2 ** len(middle)
         self.generator = Generator(
             latent_shape=(code,),
             start_shape=(first, side, side),
-            channels=(*middle, PLANES * BLOCK**2),
+            channels=(*middle, blocks.PLANES),
             strides=(2,) * len(middle) + (1,),
             kernel_size=5,
             num_res_units=0,
@@ -56,21 +52,26 @@ class GAN(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         """Images and signed distances ``(n, 4, size, size)`` in [-1, 1] of codes ``(n, code)``."""
-        return F.pixel_shuffle(self.generator(codes), BLOCK).tanh()
+        return blocks.unfold(self.generator(codes)).tanh()
 
     def sample(
         self, n: int, generator: torch.Generator, temperature: float = 1.0
     ) -> tuple[Tensor, Tensor]:
         """Images in [0, 1] and masks; `temperature` scales the spread of the codes."""
         codes = torch.randn((n, self.code), generator=generator, device=generator.device)
-        made = self(temperature * codes)
-        return (made[:, :1] + 1) / 2, signed_distances.decode(made[:, 1:])
+        images, distances = blocks.part(self(temperature * codes))
+        return images, signed_distances.decode(distances)
 
 
 def discriminator(channels: int = 32) -> nn.Module:
     """A patch discriminator of ``(n, 4, height, width)`` without norm layers; a list comes out."""
     network: nn.Module = PatchDiscriminator(
-        spatial_dims=2, channels=channels, in_channels=PLANES, num_layers_d=3, norm=None, bias=True
+        spatial_dims=2,
+        channels=channels,
+        in_channels=blocks.CHANNELS,
+        num_layers_d=3,
+        norm=None,
+        bias=True,
     )
     for layer in list(network.modules()):
         if isinstance(layer, nn.Conv2d):

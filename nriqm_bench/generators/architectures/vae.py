@@ -14,9 +14,7 @@ from monai.networks.nets import VarAutoEncoder
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nriqm_bench.generators.architectures import signed_distances
-
-BLOCK = 2
+from nriqm_bench.generators.architectures import blocks, signed_distances
 
 
 class VAE(nn.Module):
@@ -42,11 +40,10 @@ class VAE(nn.Module):
     ) -> None:
         super().__init__()
         self.size = (size, size)
-        planes = (1 + len(signed_distances.PARTS)) * BLOCK**2
         self.autoencoder = VarAutoEncoder(
             spatial_dims=2,
-            in_shape=(planes, size // BLOCK, size // BLOCK),
-            out_channels=planes,
+            in_shape=(blocks.PLANES, size // blocks.BLOCK, size // blocks.BLOCK),
+            out_channels=blocks.PLANES,
             latent_size=code,
             channels=tuple(channels),
             strides=(1,) + (2,) * (len(channels) - 1),
@@ -58,15 +55,14 @@ class VAE(nn.Module):
 
     def encode(self, images: Tensor, distances: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation ``(n, code)`` of the posterior of each pair's code."""
-        blocks = F.pixel_unshuffle(torch.cat([2 * images - 1, distances], 1), BLOCK)
-        mean, logarithm = (part.float() for part in self.autoencoder.encode_forward(blocks))
+        folded = blocks.fold(blocks.join(images, distances))
+        mean, logarithm = (part.float() for part in self.autoencoder.encode_forward(folded))
         return mean, (0.5 * logarithm.clamp(-12, 6)).exp()
 
     def decode(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Images ``(n, 1, size, size)`` in about [0, 1] and signed distances ``(n, 3, ...)``."""
-        blocks = self.autoencoder.decode_forward(codes, use_sigmoid=False)
-        made = F.pixel_shuffle(blocks.float(), BLOCK)
-        return (made[:, :1] + 1) / 2, made[:, 1:]
+        folded = self.autoencoder.decode_forward(codes, use_sigmoid=False)
+        return blocks.part(blocks.unfold(folded.float()))
 
     def loss(self, images: Tensor, distances: Tensor, generator: torch.Generator) -> Tensor:
         """The negative evidence bound a pixel, up to a constant, of ``(n, ...)`` pairs.
