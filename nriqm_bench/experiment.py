@@ -19,7 +19,7 @@ from nriqm_bench.features import FeatureStore
 from nriqm_bench.imagery import PARTS, Imagery, Progress, pooled
 from nriqm_bench.provenance import environment, rng_for
 from nriqm_bench.registry import UnknownName, unknown
-from nriqm_bench.reporting import Agreement, Downstream, Gate, Row, Run
+from nriqm_bench.reporting import Agreement, Downstream, Gate, Picture, Row, Run
 from nriqm_bench.settings import REMEDIES, Settings
 
 if TYPE_CHECKING:
@@ -295,6 +295,7 @@ class Lab(Imagery):
         notes: Sequence[str] = (),
         downstream: Sequence[Downstream] = (),
         agreement: Sequence[Agreement] = (),
+        pictures: Sequence[Picture] = (),
     ) -> Run:
         """The finished run, ready to be reported: equal runs give equal rows in equal order."""
         told = [note for g in self.generators.values() for note in g.notes]
@@ -317,6 +318,7 @@ class Lab(Imagery):
             notes=[*self.notes, *told, *notes, *self.store.notes],
             downstream=sorted(downstream, key=Downstream.sort_key),
             agreement=sorted(agreement, key=Agreement.sort_key),
+            pictures=list(pictures),
         )
 
     def splits(self) -> Iterable[tuple[NDArray[np.intp], ...]]:

@@ -115,6 +115,10 @@ class Imagery:
             self._images[source] = found
         return self._images[source]
 
+    def loaded(self, source: str) -> bool:
+        """Whether `images` has them at hand."""
+        return source in self._images
+
     def conditions(self, generator: str) -> NDArray[np.uint8]:
         """The masks that a generator which needs some makes its images from: the training part's.
 

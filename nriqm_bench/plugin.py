@@ -150,6 +150,11 @@ def gate(request: pytest.FixtureRequest, nriqm_lab: Lab, nriqm_gate_point: tuple
         ("nriqm_threshold", found.threshold),
         (GATE, json.dumps(found.to_dict())),
     ]
+    if found.pairs and nriqm_lab.settings.pictured:
+        from nriqm_bench import pictures
+
+        # Here, where the images are at hand: the main process of xdist has none.
+        pictures.copies(nriqm_lab, found)
     if found.verdict == "untrusted":
         pytest.skip(f"untrusted: {found.reason}")
     return found

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
+from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
@@ -31,7 +33,7 @@ def code_digest() -> str:
 
 
 def environment() -> dict[str, str]:
-    """Versions of everything that can move a score."""
+    """Versions of everything that can move a score; when, and of which commit where CI says so."""
     packages = ("nriqm-bench", "numpy", "scipy", "torch", "monai", "nibabel", "pytest")
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for name in packages:
@@ -39,4 +41,8 @@ def environment() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = "not installed"
+    found["made"] = datetime.now(UTC).isoformat(timespec="seconds")
+    for variable in ("GITHUB_SHA", "CI_COMMIT_SHA"):
+        if os.environ.get(variable):
+            found["revision"] = os.environ[variable]
     return found

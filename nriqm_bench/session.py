@@ -22,7 +22,7 @@ from nriqm_bench.settings import OPTIONS, Option, Settings, SettingsError
 if TYPE_CHECKING:
     from nriqm_bench.cases import Case
     from nriqm_bench.experiment import Lab
-    from nriqm_bench.reporting import Agreement, Downstream, Gate, Row, Run
+    from nriqm_bench.reporting import Agreement, Downstream, Gate, Picture, Row, Run
 
 # Properties of a report that carry a row, a gate or what was found downstream.
 ROW, GATE = "nriqm_row", "nriqm_gate"
@@ -188,7 +188,9 @@ class Session:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the reports that were asked for."""
         found = self.rows or self.gates or self.downstream or self.agreement
-        if found and not hasattr(self.config, "workerinput"):
+        if hasattr(self.config, "workerinput"):
+            self._leave_pictures()
+        elif found:
             from nriqm_bench import reporting
 
             self._run = self.lab.run(
@@ -197,10 +199,26 @@ class Session:
                 expected.notes(self.expected_failures, self.rows),
                 self.downstream,
                 self.agreement,
+                self._pictures(),
             )
             self.config.hook.pytest_nriqm_finished(config=self.config, run=self._run)
             for path in self.lab.settings.report:
                 reporting.write(self._run, Path(path))
+
+    def _pictures(self) -> list[Picture]:
+        """What a report shows of the images; nothing where no report was asked for that does."""
+        if not self.lab.settings.pictured:
+            return []
+        from nriqm_bench import pictures
+
+        return pictures.of_run(self.lab, self.rows, self.gates)
+
+    def _leave_pictures(self) -> None:
+        """In the cache, of samples that this worker has made: the main process has none."""
+        if self._lab is not None and self._lab.settings.pictured:
+            from nriqm_bench import pictures
+
+            pictures.of_images_at_hand(self._lab)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """The tables at the end."""

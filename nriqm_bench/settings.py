@@ -78,6 +78,11 @@ OPTIONS = (
         (),
         repeatable=True,
     ),
+    Option(
+        "no_pictures",
+        "leave samples and real images out of reports (.json and .html hold some)",
+        default=False,
+    ),
     Option("baseline", "an earlier run to compare with", "RUN.json", None),
     Option(
         "architecture", "what builds the network of a bare state dict", "pkg.mod:callable", None
@@ -111,6 +116,7 @@ class Settings:
     quick: bool = False
     cache: str | None = None
     report: tuple[str, ...] = ()
+    no_pictures: bool = False
     baseline: str | None = None
     architecture: str | None = None
     expected_failures: str | None = None
@@ -165,9 +171,16 @@ class Settings:
             chosen["n"] = _QUICK_N
         return cls(**chosen)
 
+    @property
+    def pictured(self) -> bool:
+        """Whether a report that shows images was asked for."""
+        shown = any(Path(path).suffix in (".json", ".html") for path in self.report)
+        return shown and not self.no_pictures
+
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON types, without what does not change a score (reports, cache)."""
-        left_out = {"report", "cache", "generator", "baseline", "trust", "expected_failures"}
+        left_out = {"report", "no_pictures", "cache", "generator", "baseline", "trust"}
+        left_out.add("expected_failures")
         return {
             f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name not in left_out
         }

@@ -31,6 +31,7 @@ SAID = {
     "architecture": ("a:b", "c:d", "e:f", "a:b", "c:d"),
     "expected_failures": ("a.toml", "b.toml", "c.toml", "a.toml", "b.toml"),
     "trust": (True, "0", True, True, False),
+    "no_pictures": (True, "no", True, True, False),
 }
 
 

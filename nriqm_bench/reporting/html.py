@@ -2,141 +2,173 @@
 
 from __future__ import annotations
 
-import io
-import json
+import re
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 
 import jinja2
-import matplotlib
 from markupsafe import Markup
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 
-from nriqm_bench.reporting import downstream, summary
-from nriqm_bench.reporting.schema import Agreement, Gate, Row, Run
+from nriqm_bench.reporting import downstream, drawings, summary
+from nriqm_bench.reporting.schema import Gate, Picture, Row, Run
 
-_WORDS = {"pass": "good", "fail": "bad", "error": "bad", "blind (known)": "blind"}
+MARKS = {
+    "pass": "✓",
+    "fail": "✗",
+    "error": "E",
+    "blind (known)": "b",
+    "unspecified": "·",
+    "saturated": "s",
+    "skipped": "-",
+}
+
+# How dark a cell of the heat map is: from this effect on.
+_STEPS = ((100.0, "h5"), (30.0, "h4"), (12.0, "h3"), (6.0, "h2"), (3.0, "h1"))
+
+_TONES = {"pass": "good", "fail": "bad", "error": "bad", "blind (known)": "warn"}
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+=*")
+
+
+@dataclass(frozen=True)
+class _Case:
+    """All curves of one case, with what is shown of it."""
+
+    case: str
+    experiment: str
+    levels: str
+    told: str
+    failed: bool
+    strip: Picture | None
+    drawing: Markup | None
+    groups: list[tuple[str, list[Row]]]
 
 
 def render(run: Run) -> str:
     """The run as one HTML page; equal runs give equal pages."""
+    failures = summary.failures(run)
+    gates_failed = any(gate.verdict == "fail" for gate in run.gates)
+    curves = _curves(run)
+    shown = {c.case for c in curves}
+    parts = {
+        kind: [p for p in run.pictures if p.kind == kind] for kind in ("samples", "copies", "strip")
+    }
+    given = {
+        "run": run,
+        "s": summary,
+        "d": downstream,
+        "draw": drawings,
+        "css": Markup(_template("page.css")),
+        "made": _made(run),
+        "decisions": summary.decisions(run),
+        "gates": _by_generator(run),
+        "gates_failed": gates_failed,
+        "failures": failures,
+        "anything_failed": bool(failures) or gates_failed,
+        "samples": parts["samples"],
+        "copies": parts["copies"],
+        # Of cases without curves, as when gates alone were run.
+        "strips": [p for p in parts["strip"] if p.case not in shown],
+        "matrices": summary.matrices(run),
+        "curves": curves,
+        "rankings": [
+            (*ranking, drawings.scatter(ranking[2])) for ranking in downstream.rankings(run)
+        ],
+        "blind_spots": summary.blind_spots(run),
+        "marks": MARKS,
+        "steps": [
+            (f"-{drawings.BAND:g} and below", "better"),
+            *((f"from {least:g}", step) for least, step in reversed(_STEPS)),
+        ],
+        "heat": _heat,
+        "tone": lambda verdict: _TONES.get(verdict, "plain"),
+        "pairs": _files,
+    }
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    text = files("nriqm_bench.reporting").joinpath("run.html.jinja").read_text(encoding="utf-8")
-    return environment.from_string(text).render(
-        run=run,
-        s=summary,
-        decisions=summary.decisions(run),
-        failures=summary.failures(run),
-        matrices=summary.matrices(run),
-        curves=[(title, _curves(rows)) for title, rows in _grouped(run)],
-        d=downstream,
-        rankings=[(*ranking, _scatter(ranking[2])) for ranking in downstream.rankings(run)],
-        gate_bar=_gate_bar,
-        word=lambda verdict: _WORDS.get(verdict, "plain"),
-        provenance=json.dumps(
-            {
-                "environment": dict(run.environment),
-                "dataset": dict(run.dataset),
-                "generator": [dict(g) for g in run.generator],
-                "settings": dict(run.settings),
-            },
-            indent=1,
-        ),
+    template = environment.from_string(_template("run.html.jinja"))
+    return template.render(given, contents=_contents(given))
+
+
+def _template(name: str) -> str:
+    place = files("nriqm_bench.reporting").joinpath("templates", name)
+    return place.read_text(encoding="utf-8").strip()
+
+
+def _made(run: Run) -> str:
+    """When, and of which commit; empty for runs that do not say."""
+    made, revision = (run.environment.get(name) for name in ("made", "revision"))
+    return f"{made}{f', of commit {revision}' if revision else ''}" if made else ""
+
+
+def _contents(given: dict[str, object]) -> list[tuple[str, str]]:
+    """Anchor and title of the sections that the page has."""
+    run = given["run"]
+    assert isinstance(run, Run)
+    sections = (
+        ("gates", "Gates", run.gates),
+        ("copies", "Copies", given["copies"]),
+        ("failed", "Failed cases", given["failures"]),
+        ("samples", "Samples", given["samples"]),
+        ("sensitivity", "Sensitivity", given["matrices"]),
+        ("cases", "Curves", given["curves"]),
+        ("damage", "Damage", given["strips"]),
+        ("downstream", "Downstream", run.downstream or run.agreement),
+        ("blind", "Blind spots", given["blind_spots"]),
+        ("provenance", "Provenance", True),
     )
+    return [(anchor, title) for anchor, title, there in sections if there]
 
 
-def _grouped(run: Run) -> list[tuple[str, list[Row]]]:
-    """The curves of which something is asked, by case and source."""
-    groups: dict[str, list[Row]] = {}
-    for row in run.rows:
-        if row.verdict != "unspecified":
-            groups.setdefault(f"{row.experiment} {row.case}, {row.source}", []).append(row)
-    return list(groups.items())
+def _by_generator(run: Run) -> list[tuple[str, list[Gate]]]:
+    names = dict.fromkeys(gate.generator for gate in run.gates)
+    return [(name, [g for g in run.gates if g.generator == name]) for name in names]
 
 
-def _curves(rows: Sequence[Row]) -> Markup:
-    """Each metric's effect along one case, feature space by feature space; 3 floor SD shaded."""
-    spaces = list(dict.fromkeys(row.extractor for row in rows))
-    longest = max(sum(row.extractor == space for row in rows) for space in spaces)
-    lines = -(-len(spaces) // 2)
-    height = max(2.0, 0.13 * longest + 0.5)
-    figure = Figure(figsize=(9.6, height * lines), layout="constrained")
-    axes = figure.subplots(lines, 2, squeeze=False)
-    for axis in axes.flat[len(spaces) :]:
-        axis.set_axis_off()
-    for axis, space in zip(axes.flat, spaces, strict=False):
-        shown = [row for row in rows if row.extractor == space]
-        # From the worst downwards, so that the legend stands as the curves end.
-        for row in sorted(shown, key=lambda row: -row.effect):
-            sign = -1 if (row.values[-1] - row.values[0]) * row.effect < 0 else 1
-            effects = [sign * (v - row.values[0]) / row.floor_sd for v in row.values]
-            label = f"{row.metric}: {row.verdict}"
-            axis.plot(range(len(effects)), effects, marker="o", ms=2, linewidth=1, label=label)
-        axis.axhspan(-3, 3, alpha=0.15, color="gray", linewidth=0)
-        axis.set_yscale("symlog", linthresh=3)
-        axis.set_title(space, fontsize=8)
-        axis.set_xticks(range(len(shown[0].levels)), [f"{v:g}" for v in shown[0].levels])
-        axis.tick_params(labelsize=6)
-        axis.legend(fontsize=5, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    return _svg(figure, f"effect in floor SD over the levels of {rows[0].case}")
+def _curves(run: Run) -> list[_Case]:
+    strips = {picture.case: picture for picture in run.pictures if picture.kind == "strip"}
+    spaces = summary.spaces(run)
+    found = []
+    for case in dict.fromkeys(row.case for row in run.rows):
+        rows = [row for row in run.rows if row.case == case]
+        told = Counter(row.verdict for row in rows)
+        groups: dict[tuple[str, str], list[Row]] = {}
+        for source in dict.fromkeys(row.source for row in rows):
+            for space in spaces:
+                chosen = [r for r in rows if (r.source, r.extractor) == (source, space)]
+                if chosen:
+                    groups[source, space] = chosen
+        asked = [row for row in rows if row.source == "held-out" and row.verdict != "unspecified"]
+        found.append(
+            _Case(
+                case=case,
+                experiment=rows[0].experiment,
+                levels=", ".join(summary.number(level) for level in rows[0].levels),
+                told=", ".join(f"{told[v]} {v}" for v in MARKS if told[v]),
+                failed=bool(told["fail"] + told["error"]),
+                strip=strips.get(case),
+                drawing=drawings.case(asked) if asked else None,
+                groups=[(f"on {s} in {e}", chosen) for (s, e), chosen in groups.items()],
+            )
+        )
+    return found
 
 
-def _gate_bar(gate: Gate) -> Markup:
-    """Floor (mean and 2 SD), limit and value of a gate on one line."""
-    figure = Figure(figsize=(2.6, 0.42), layout="constrained")
-    axis = figure.subplots()
-    low, high = gate.floor_mean - 2 * gate.floor_sd, gate.floor_mean + 2 * gate.floor_sd
-    axis.axvspan(low, high, alpha=0.3, color="gray", linewidth=0)
-    axis.axvline(gate.threshold, color="#c33", linewidth=1.4)
-    axis.plot([gate.value], [0], marker="D", color="#2673c4", markersize=6, clip_on=False)
-    axis.set_yticks([])
-    axis.tick_params(labelsize=6)
-    for side in ("left", "right", "top"):
-        axis.spines[side].set_visible(False)
-    return _svg(figure, f"value {gate.value:.3g}, limit {gate.threshold:.3g}, floor shaded")
+def _heat(row: Row) -> str:
+    """The classes of a cell of the heat map."""
+    if row.effect <= -drawings.BAND:
+        step = "better"
+    else:
+        step = next((name for least, name in _STEPS if row.effect >= least), "h0")
+    return f"{step} bad" if row.verdict in ("fail", "error") else step
 
 
-def _scatter(rows: Sequence[Agreement]) -> Markup:
-    """Each metric against what is downstream, a panel each; items are told apart by colour."""
-    columns = min(6, len(rows))
-    lines = -(-len(rows) // columns)
-    figure = Figure(figsize=(9.6, 1.5 * lines + 0.5), layout="constrained")
-    axes = figure.subplots(lines, columns, squeeze=False)
-    for axis in axes.flat[len(rows) :]:
-        axis.set_axis_off()
-    for axis, row in zip(axes.flat, rows, strict=False):
-        for k, (value, found) in enumerate(zip(row.values, row.downstream, strict=True)):
-            axis.plot([value], [found], marker="os^Dv<>P"[k % 8], color=f"C{k % 10}", ms=4, ls="")
-        axis.set_title(f"{row.metric} {downstream.tau(row)}", fontsize=7)
-        axis.tick_params(labelsize=5)
-    figure.supylabel("Dice" if rows[0].over == "generators" else "Dice lost", fontsize=7)
-    figure.legend(
-        list(axes.flat[0].lines),
-        rows[0].items,
-        loc="outside lower center",
-        ncols=4,
-        fontsize=6,
-        frameon=False,
-    )
-    return _svg(figure, f"metrics against Dice downstream over {rows[0].over}")
-
-
-def _svg(figure: Figure, label: str) -> Markup:
-    """The figure as an inline SVG that follows the page's colours."""
-    out = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "nriqm_bench", "svg.fonttype": "none"}):
-        figure.patch.set_alpha(0)
-        for axis in figure.axes:
-            axis.patch.set_alpha(0)
-        FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
-    text = out.getvalue()
-    body = text[text.index("<svg") :]
-    # Labels and axes in the page's text colour, so that one drawing serves light and dark.
-    body = body.replace("stroke: #000000", "stroke: currentColor").replace(
-        "fill: #000000", "fill: currentColor"
-    )
-    body = body.replace('<text style="', '<text style="fill: currentColor; ')
-    return Markup(body.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1))
+def _files(picture: Picture) -> Sequence[tuple[str, str]]:
+    """Labels and files, without what is no file: a run may come from anywhere."""
+    return [
+        (label, file)
+        for label, file in zip(picture.labels, picture.images, strict=False)
+        if _BASE64.fullmatch(file)
+    ]

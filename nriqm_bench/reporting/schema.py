@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Self, TypeVar
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 
 VERDICTS = (
     "pass",
@@ -179,8 +179,31 @@ class Agreement(_Record):
 
 
 @dataclass(frozen=True)
+class Picture(_Record):
+    """Images side by side, as they are shown.
+
+    `kind` is ``samples`` (images of `source`), ``copies`` (a sample of `source`, the training image
+    nearest to it and the nearest other real image; `case` is the gate) or ``strip`` (one image of
+    `source` under `case` at rising levels). `labels` says what each image is; `images` are the
+    files, WebP in base64.
+    """
+
+    _what = "picture"
+
+    kind: str
+    source: str
+    case: str
+    labels: Sequence[str]
+    images: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Run:
-    """Everything that one run found; `downstream` and `agreement` came with version 1.1."""
+    """Everything that one run found.
+
+    `downstream` and `agreement` came with version 1.1, `pictures` with 1.2, where `environment`
+    began to say when the run was ``made`` and, where that is known, of which ``revision``.
+    """
 
     environment: Mapping[str, Any]
     generator: Sequence[Mapping[str, Any]]
@@ -191,6 +214,7 @@ class Run:
     notes: Sequence[str] = field(default_factory=list)
     downstream: Sequence[Downstream] = field(default_factory=list)
     agreement: Sequence[Agreement] = field(default_factory=list)
+    pictures: Sequence[Picture] = field(default_factory=list)
     schema_version: str = SCHEMA_VERSION
 
 
@@ -207,6 +231,7 @@ def to_json(run: Run) -> str:
         "notes": _plain(run.notes),
         "downstream": [row.to_dict() for row in run.downstream],
         "agreement": [row.to_dict() for row in run.agreement],
+        "pictures": [picture.to_dict() for picture in run.pictures],
     }
     return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -235,6 +260,7 @@ def from_json(text: str) -> Run:
     gates = [Gate.from_dict(gate) for gate in found.pop("gates", ())]
     found["downstream"] = [Downstream.from_dict(row) for row in found.get("downstream", ())]
     found["agreement"] = [Agreement.from_dict(row) for row in found.get("agreement", ())]
+    found["pictures"] = [Picture.from_dict(one) for one in found.get("pictures", ())]
     return _made(Run, {**found, "rows": rows, "gates": gates}, "run")
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import io
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from nriqm_bench.reporting import Agreement, Downstream, Gate, Row, Run
+from nriqm_bench.reporting import Agreement, Downstream, Gate, Picture, Row, Run
 
 
 def make_row(**changes):
@@ -180,3 +184,29 @@ def run():
         gates=sorted(gates, key=Gate.sort_key),
         notes=["model: values were clipped"],
     )
+
+
+def webp(seed=0):
+    out = io.BytesIO()
+    greys = np.random.default_rng(seed).integers(0, 256, (24, 24), np.uint8)
+    Image.fromarray(greys).save(out, "WEBP")
+    return base64.b64encode(out.getvalue()).decode()
+
+
+@pytest.fixture
+def pictured(run):
+    """The run with what it shows of its images."""
+    pictures = [
+        Picture("samples", "held-out", "", ["0", "9"], [webp(0), webp(1)]),
+        Picture("samples", "model", "", ["0", "9"], [webp(2), webp(3)]),
+        Picture(
+            "copies",
+            "model",
+            "memorisation",
+            ["sample 7", "training image 3 (sub-03): distance .125", "nearest other real image 5"],
+            [webp(4), webp(4), webp(5)],
+        ),
+        Picture("strip", "held-out", "blur", ["0", "1"], [webp(6), webp(7)]),
+        Picture("strip", "held-out", "motion", ["0", "4"], [webp(6), webp(8)]),
+    ]
+    return dataclasses.replace(run, pictures=pictures)

@@ -1,11 +1,10 @@
-"""Terminal, Markdown, CSV and HTML: pure views that say the same."""
+"""Terminal, Markdown and CSV: pure views that say the same."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
 import io
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -62,20 +61,6 @@ def test_downstream_in_every_form(tested):
     taus = {(r["extractor"], r["metric"]): r["value"] for r in found if "agree" in r["case"]}
     assert taus["efficientnet-lite0", "coverage"] == "1.0"
     assert len(taus) == 3
-
-
-def test_downstream_in_html(run, tested):
-    before, after = Page(), Page()
-    before.feed(html.render(run))
-    text = html.render(tested)
-    after.feed(text)
-    # A table, and a drawing for each feature space with a panel a metric.
-    assert after.tags.count("table") == before.tags.count("table") + 1
-    assert after.tags.count("svg") == before.tags.count("svg") + 2
-    assert "coverage +1" in text
-    assert "fid -.33" in text
-    assert text == html.render(tested)
-    assert all(reference.startswith("#") for reference in after.references)
 
 
 def test_ascii_is_ascii(run):
@@ -208,40 +193,6 @@ def test_csv_has_one_row_a_value(run):
         ("0.2", "800.0"),
     ]
     assert found[-1]["case"].startswith("gate ")
-
-
-class Page(HTMLParser):
-    def __init__(self):
-        super().__init__()
-        self.tags, self.references, self.scopes = [], [], 0
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        found = dict(attrs)
-        self.scopes += "scope" in found
-        self.references += [v for k, v in attrs if k in ("src", "href", "xlink:href")]
-
-
-def test_html_stands_alone(run):
-    text = html.render(run)
-    page = Page()
-    page.feed(text)
-    assert all(reference.startswith("#") for reference in page.references)
-    assert "script" not in page.tags
-    assert page.tags.count("h1") == 1
-    assert page.tags.count("caption") == page.tags.count("table") == 4
-    assert page.scopes > 10
-    assert page.tags.count("svg") == len(run.gates) + 3
-    assert "DO NOT RELEASE model" in text
-    assert "url(" not in text.replace("url(#", "")
-    assert html.render(run) == text
-
-
-def test_html_escapes_what_others_wrote(run):
-    gate = dataclasses.replace(run.gates[0], reason="<script>alert(1)</script>")
-    text = html.render(dataclasses.replace(run, gates=[gate], notes=["<b>note</b>"]))
-    assert "<script>" not in text
-    assert "<b>note" not in text
 
 
 def test_write_by_suffix(run, tmp_path):
