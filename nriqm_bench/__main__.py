@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -76,7 +77,9 @@ def _report(asked: argparse.Namespace) -> int:
     if asked.output is not None:
         write(run, asked.output)
     elif asked.to == "terminal":
-        sys.stdout.write("\n".join(terminal.render(run, unicode=_unicode())) + "\n")
+        width = max(80, shutil.get_terminal_size().columns)
+        lines = terminal.render(run, width, _unicode(), asked.verbose - asked.quiet)
+        sys.stdout.write("\n".join(lines) + "\n")
     else:
         sys.stdout.write(renderer(_FORMS[asked.to])(run))
     return 0
@@ -139,6 +142,12 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="render a run again")
     report.add_argument("run_file", type=Path, metavar="RUN.json")
     report.add_argument("--to", choices=[*_FORMS, "terminal"], default="terminal")
+    report.add_argument(
+        "-v", "--verbose", action="count", default=0, help="in the terminal: every curve"
+    )
+    report.add_argument(
+        "-q", "--quiet", action="count", default=0, help="in the terminal: failures and gates alone"
+    )
     report.add_argument("-o", "--output", type=Path, help="a file whose suffix names the form")
     report.set_defaults(run=_report)
     compare = commands.add_parser("compare", help="what moved between two runs")

@@ -182,6 +182,16 @@ def test_thresholds_of_the_file_decide_and_junit_counts_them(run, pytester):
     assert told == {"diversity": ("fail", 1000), "limit-fid": ("pass", 1e9)}
     suite = ElementTree.parse(pytester.path / "junit.xml").getroot().find("testsuite")
     assert suite.get("failures") == "1"
+    (failure,) = suite.iter("failure")
+    assert "the limit is 1000" in failure.get("message")
+    of_run = {p.get("name"): p.get("value") for p in suite.find("properties")}
+    assert of_run["nriqm_decision_model"] == "DO NOT RELEASE: 1 of 2 gates failed: diversity"
+    assert of_run["nriqm_n"] == str(N)
+    case = next(c for c in suite.iter("testcase") if c.find("failure") is not None)
+    of_gate = {p.get("name"): p.get("value") for p in case.find("properties")}
+    assert (of_gate["nriqm_verdict"], of_gate["nriqm_threshold"]) == ("fail", "1000.0")
+    # What travels between processes is not for readers.
+    assert not {"nriqm_row", "nriqm_gate"} & {p.get("name") for p in suite.iter("property")}
 
 
 @pytest.mark.parametrize(
