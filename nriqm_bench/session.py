@@ -274,12 +274,14 @@ class Session:
         from nriqm_bench.reporting import terminal
 
         writer = terminalreporter._tw
-        terminalreporter.section("nriqm_bench", sep="=")
+        verbosity = self.config.get_verbosity()
+        if verbosity > -2:
+            terminalreporter.section("nriqm_bench", sep="=")
         for line in terminal.render(
             self._run,
             width=max(80, writer.fullwidth),
             unicode=_unicode(writer._file),
-            verbosity=self.config.get_verbosity(),
+            verbosity=verbosity,
             reports=self.lab.settings.report,
         ):
             terminalreporter.write_line(line, **terminal.markup(line))
