@@ -48,7 +48,7 @@ class Session:
         self._lab: Lab | None = None
         self._run: Run | None = None
         self._screen: _Below | None = None
-        self._bar: tqdm[Any] | None = None
+        self._bars: list[tqdm[Any]] = []
 
     @property
     def lab(self) -> Lab:
@@ -156,31 +156,36 @@ class Session:
             return [pytest.param(case, id=case.name) for case in downstream.damages(self.lab)]
 
     def progress(self, items: Iterable[Any], description: str, total: int) -> Iterable[Any]:
-        """Show a long step below pytest's line, past its capture.
+        """Show a long step below pytest's line, past its capture; of steps in steps the innermost.
 
-        Silent with ``-q``, in an xdist worker, where standard error is no terminal, and inside
-        another step that is shown.
+        Silent with ``-q``, in an xdist worker, and where standard error is no terminal.
         """
-        if self._bar is not None or not self._watched():
-            return items
-        return self._shown(items, description, total)
+        return self._shown(items, description, total) if self._watched() else items
 
     def _shown(self, items: Iterable[Any], description: str, total: int) -> Iterator[Any]:
         from tqdm import tqdm
 
-        self._bar = tqdm(
-            items, description, total, leave=False, file=self._screen, dynamic_ncols=True
-        )
+        # All on one line: by itself tqdm would draw a step inside another one line lower.
+        place: dict[str, Any] = {"file": self._screen, "position": 0, "dynamic_ncols": True}
+        bar = tqdm(items, description, total, leave=False, **place)
+        self._bars.append(bar)
         try:
-            yield from self._bar
+            yield from bar
         finally:
-            self.pytest_runtest_logfinish()
+            self._close(bar)
+
+    def _close(self, bar: tqdm[Any]) -> None:
+        bar.close()
+        if bar in self._bars:
+            self._bars.remove(bar)
+            # What this step was a part of is seen again.
+            for outer in self._bars[-1:]:
+                outer.refresh()
 
     def pytest_runtest_logfinish(self) -> None:
-        """Close the step that is shown: an error in its midst leaves it open."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        """Close what is shown: an error in the midst of a step leaves it open."""
+        while self._bars:
+            self._close(self._bars[-1])
 
     def _watched(self) -> bool:
         """Whether somebody looks at a terminal on which a step can be shown."""
@@ -331,7 +336,10 @@ class _Below(TextIOWrapper):
         return cls(os.fdopen(os.dup(2), "wb"), encoding, errors="replace", newline="")
 
     def write(self, text: str) -> int:
-        return super().write(f"\x1bD\x1bM\x1b7\r\n{text}\x1b8")
+        written = super().write(f"\x1bD\x1bM\x1b7\r\n{text}\x1b8")
+        # tqdm does not always: late, it would come between lines of pytest.
+        self.flush()
+        return written
 
 
 def _unicode(stream: Any) -> bool:

@@ -105,9 +105,11 @@ def plain(text):
 
 
 @pytest.fixture
-def command(tmp_path):
+def command(tmp_path, monkeypatch):
     (tmp_path / "test_steps.py").write_text(SUITE)
-    options = ["-pno:cacheprovider", "-pno:randomly", "-pno:benchmark", "--rootdir=."]
+    # No other plugins: they take a second to load.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    options = ["-pno:cacheprovider", "-pnriqm_bench.plugin", "--rootdir=."]
     return [sys.executable, "-m", "pytest", "--tb=no", *options]
 
 
@@ -115,10 +117,12 @@ def command(tmp_path):
 def test_a_step_is_shown_with_rate_and_time_left_below_the_dots(command, tmp_path, rows):
     said = in_a_terminal(command, tmp_path, rows)
     assert re.search(r"features: +50%.* 2/4 \[\d\d:\d\d<\d\d:\d\d, +[\d.]+(it/s|s/it)\]", said)
-    assert "inside" not in said
+    # A step inside another is seen in its place, and then the other again.
+    assert re.search(r"features: +0%.*inside: +0%.*features: +25%", said, re.DOTALL)
     assert "broken: " in said
     # A step after one that an error left open.
     assert "after: " in said
+    assert said.endswith("\r\n")
     screen = Screen(rows, 80)
     screen.feed(said)
     shown = screen.text()
@@ -126,7 +130,7 @@ def test_a_step_is_shown_with_rate_and_time_left_below_the_dots(command, tmp_pat
     assert not any("it/s" in line or "s/it" in line for line in shown)
 
 
-@pytest.mark.parametrize("options", [["-q"], ["-n1"]], ids=["quiet", "worker"])
+@pytest.mark.parametrize("options", [["-q"], ["-pxdist", "-n1"]], ids=["quiet", "worker"])
 def test_no_step_is_shown(command, tmp_path, options):
     said = in_a_terminal([*command, *options], tmp_path)
     assert "1 failed, 4 passed" in plain(said)
