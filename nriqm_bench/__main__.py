@@ -79,7 +79,7 @@ def _report(asked: argparse.Namespace) -> int:
     elif asked.to == "terminal":
         width = max(80, shutil.get_terminal_size().columns)
         lines = terminal.render(run, width, _unicode(), asked.verbose - asked.quiet)
-        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
     else:
         sys.stdout.write(renderer(_FORMS[asked.to])(run))
     return 0

@@ -269,7 +269,8 @@ class Session:
             from nriqm_bench import reporting
 
             self.config.hook.pytest_nriqm_finished(config=self.config, run=self._run)
-            for path in self.lab.settings.report:
+            paths = self.lab.settings.report
+            for path in self.progress(paths, "writing reports", len(paths)):
                 reporting.write(self._run, Path(path))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

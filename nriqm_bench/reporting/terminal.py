@@ -106,6 +106,17 @@ class _Page:
             break_on_hyphens=False,
         ) or [""]
 
+    def listed(self, title: str, items: Sequence[str]) -> None:
+        """Items after a title; no line ends within one."""
+        line = self.plain(title)
+        for i, item in enumerate(items):
+            piece = f" {self.plain(item)}{',' if i < len(items) - 1 else ''}"
+            if len(line + piece) > self.width:
+                self.lines.append(line)
+                line = "   "
+            line += piece
+        self.lines.append(_cut(line, self.width))
+
     def plain(self, text: str) -> str:
         """What the terminal can show; names of others may hold what would steer it."""
         text = "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)
@@ -213,29 +224,30 @@ class _Page:
         self.table(lines[0], [*lines[1:], *rows], gap=1)
 
     def curves(self) -> None:
-        """One line a curve; a wide page also has its ends and its floor."""
+        """Under each case one line a curve; a wide page also has its ends and its floor."""
         wide = self.width >= _WIDE
         more = ["from", "to", "floor", "floor SD"] if wide else []
-        header = ["case", "metric", *more, "effect", "sees from", "as noise", "curve", "verdict"]
-        for source in dict.fromkeys(row.source for row in self.run.rows):
-            self.heading(f"Every curve on {source}")
+        header = ["case", *more, "effect", "sees from", "as noise", "curve", "verdict"]
+        for matrix in summary.matrices(self.run):
+            self.heading(f"Every curve on {matrix.source} in {matrix.space}")
             rows = []
-            for row in self.run.rows:
-                if row.source != source:
-                    continue
-                ends = (row.values[0], row.values[-1], row.floor_mean, row.floor_sd)
-                told = [
-                    row.case,
-                    summary.metric_name(row, self.run),
-                    *(summary.number(end) for end in (ends if wide else ())),
-                    summary.effect(row.effect),
-                    summary.number(row.detection_level, 2),
-                    summary.as_noise(row, self.run),
-                    sparkline(row.values, self.unicode),
-                    row.verdict,
-                ]
-                rows.append(told)
-            self.table(header, rows, left=2)
+            for label, cells in zip(matrix.labels, matrix.cells, strict=True):
+                rows.append([label, *[""] * (len(header) - 1)])
+                for row in cells:
+                    if row is None:
+                        continue
+                    ends = (row.values[0], row.values[-1], row.floor_mean, row.floor_sd)
+                    told = [
+                        f"  {row.metric}",
+                        *(summary.number(end) for end in (ends if wide else ())),
+                        summary.effect(row.effect),
+                        summary.number(row.detection_level, 2),
+                        summary.as_noise(row, self.run),
+                        sparkline(row.values, self.unicode),
+                        row.verdict,
+                    ]
+                    rows.append(told)
+            self.table(header, rows)
         self.gap()
         for line in summary.EXPLAINED[1:]:
             self.wrapped(line)
@@ -278,8 +290,7 @@ class _Page:
                 ]
                 self.table([f"in {space}", "tau", "95 %", "p"], lines)
             else:
-                told = ", ".join(f"{row.metric} {downstream.tau(row)}" for row in rows)
-                self.wrapped(f"{space}: {told}", indent=4)
+                self.listed(f"{space}:", [f"{row.metric} {downstream.tau(row)}" for row in rows])
 
     def gates(self) -> None:
         """One table a generator, with more columns on a wide page; of several all side by side."""

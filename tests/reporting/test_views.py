@@ -103,11 +103,29 @@ def test_failures_come_before_the_matrix_and_the_decision_last(run):
     assert list(at) == sorted(at, key=at.get)
 
 
-def test_long_names_are_cut_to_the_width(run):
-    rows = [dataclasses.replace(r, metric="a-metric-with-a-name-" * 4) for r in run.rows]
-    for verbosity in (0, 1):
-        lines = terminal.render(dataclasses.replace(run, rows=rows), verbosity=verbosity)
-        assert max(map(len, lines)) <= 80
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 140, 200])
+def test_names_of_any_length_fit_any_width(tested, several, width):
+    long = "a-name-" * 20
+    rows = [dataclasses.replace(r, metric=long, extractor=long, source=long) for r in tested.rows]
+    gates = [
+        dataclasses.replace(g, name=long, generator=f"{g.generator}-{long}") for g in several.gates
+    ]
+    for found in (
+        tested,
+        several,
+        dataclasses.replace(tested, rows=rows, gates=gates, notes=[long]),
+    ):
+        for verbosity in (-2, -1, 0, 1):
+            lines = terminal.render(found, width, verbosity=verbosity, reports=[long])
+            assert max(map(len, lines)) <= width
+
+
+def test_no_line_ends_within_a_ranking(tested):
+    rows = [dataclasses.replace(tested.agreement[0], metric=f"metric-{i:02}") for i in range(30)]
+    lines = terminal.render(dataclasses.replace(tested, agreement=rows))
+    shown = [line for line in lines if "metric-" in line]
+    assert len(shown) > 3
+    assert all(line.rstrip(",").endswith(" -.33") for line in shown)
 
 
 def test_more_metrics_than_fit_go_on_below(run):
