@@ -44,6 +44,21 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(args: list[str]) -> None:
+    """A mistyped flag of ours is a usage error that says what was probably meant."""
+    known = {option.flag for option in OPTIONS} | {"--nriqm-list"}
+    for flag in (arg.partition("=")[0] for arg in args):
+        if flag.startswith("--nriqm-") and flag not in known:
+            from nriqm_bench.registry import closest
+
+            if close := closest(flag, known):
+                raise pytest.UsageError(
+                    f"unknown option {flag}; did you mean {' or '.join(close)}? "
+                    "pytest --help, section nriqm, has all of them"
+                )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers and this run's state."""
     config.addinivalue_line(

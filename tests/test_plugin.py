@@ -134,6 +134,9 @@ def test_metric_glob_selects(run):
         ("--nriqm-n=3", "*--nriqm-n was '3'*at least 16*"),
         ("--nriqm-device=gpu", "*--nriqm-device was 'gpu'*cpu*"),
         ("--nriqm-report=run.pdf", "*run.pdf*.json*"),
+        ("--nriqm-report=run.htm", "*run.htm*.html*"),
+        ("--nriqm-extracter=pixels", "unknown option --nriqm-extracter; did you mean --nriqm-ex*"),
+        ("--generator=data.npy", "*no generator at*did you mean*data.npz*"),
     ],
 )
 def test_usage_errors_exit_with_4_and_one_sentence(run, option, told):

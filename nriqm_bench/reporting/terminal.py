@@ -340,13 +340,17 @@ class _Page:
             _OPTIONAL[1]: [position(g, self.unicode) for g in gates],
             "verdict": [_word(g) for g in gates],
         }
-        optional = list(_OPTIONAL)
+        optional = [name for name in _OPTIONAL if any(columns[name])]
+        for name in set(_OPTIONAL) - set(optional):
+            del columns[name]
         while optional and _wide(columns) > self.width:
             del columns[optional.pop()]
         self.table(
-            list(columns), list(zip(*columns.values(), strict=True)), left=2 + bool(optional[2:])
+            list(columns),
+            list(zip(*columns.values(), strict=True)),
+            left=3 if "in" in columns else 2,
         )
-        if optional[1:]:
+        if _OPTIONAL[1] in columns:
             self.wrapped(position_legend(self.unicode))
 
     def gate_reasons(self, gates: Sequence[Gate]) -> None:
