@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import json
+import re
+import shutil
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NoReturn
 
 from nriqm_bench.calibration import command as calibration
 from nriqm_bench.demo import command as demo
+from nriqm_bench.listing import KINDS, listing, render
+from nriqm_bench.registry import closest
 from nriqm_bench.testing.command import add_arguments
 
-KINDS = ("metrics", "extractors", "perturbations", "datasets", "generators", "cases")
 _FORMS = {"json": ".json", "md": ".md", "html": ".html", "csv": ".csv"}
 
 
@@ -30,33 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def listing(kind: str) -> dict[str, str]:
-    """Name to one line about each thing of a kind (one of `KINDS`)."""
-    room = import_module(f"nriqm_bench.{kind}")
-    return {name: _summary(room.get(name)) for name in room.names()}
-
-
-def _summary(thing: Any) -> str:
-    found = getattr(thing, "summary", None)
-    if not isinstance(found, str):
-        described = thing
-        if not inspect.isclass(thing) and not inspect.isfunction(thing):
-            described = type(thing)
-        found = (inspect.getdoc(described) or "").partition("\n")[0]
-    return found.rstrip(".")
-
-
 def _list(asked: argparse.Namespace) -> int:
-    chosen = [asked.kind] if asked.kind else list(KINDS)
-    found = {kind: listing(kind) for kind in chosen}
+    found = {kind: listing(kind) for kind in ([asked.kind] if asked.kind else KINDS)}
     if asked.json:
         sys.stdout.write(json.dumps(found, indent=1) + "\n")
-        return 0
-    for kind, things in found.items():
-        sys.stdout.write(f"{kind}\n")
-        width = max(map(len, things))
-        for name, told in things.items():
-            sys.stdout.write(f"  {name:{width}}  {told}\n")
+    else:
+        sys.stdout.write("\n".join(render(found, _width())) + "\n")
     return 0
 
 
@@ -76,17 +56,18 @@ def _report(asked: argparse.Namespace) -> int:
     if asked.output is not None:
         write(run, asked.output)
     elif asked.to == "terminal":
-        sys.stdout.write("\n".join(terminal.render(run, unicode=_unicode())) + "\n")
+        lines = terminal.render(run, _width(), _unicode(), asked.verbose - asked.quiet)
+        sys.stdout.write("\n".join(lines) + "\n")
     else:
         sys.stdout.write(renderer(_FORMS[asked.to])(run))
     return 0
 
 
 def _compare(asked: argparse.Namespace) -> int:
-    from nriqm_bench.reporting.compare import compare, render
+    from nriqm_bench.reporting import compare
 
-    changes = compare(_read(asked.before), _read(asked.after))
-    sys.stdout.write("\n".join(render(changes)) + "\n")
+    changes = compare.compare(_read(asked.before), _read(asked.after))
+    sys.stdout.write("\n".join(compare.render(changes)) + "\n")
     return int(asked.fail_on_regression and any(c.regressed for c in changes))
 
 
@@ -120,12 +101,39 @@ def _read(path: Path) -> Any:
         raise ValueError(f"{path}: {error}") from error
 
 
+def _width() -> int:
+    return max(80, shutil.get_terminal_size().columns)
+
+
 def _unicode() -> bool:
     return (sys.stdout.encoding or "ascii").lower().startswith("utf")
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what was probably meant where a choice or a flag is unknown."""
+
+    flags: ClassVar[set[str]] = set()
+
+    def add_argument(self, *names: Any, **given: Any) -> argparse.Action:
+        """As ever, and the flag is remembered."""
+        self.flags.update(name for name in names if name.startswith("--"))
+        return super().add_argument(*names, **given)
+
+    def error(self, message: str) -> NoReturn:
+        """As ever, with the closest valid words."""
+        choice = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        flag = re.search(r"unrecognized arguments: (--[\w-]+)", message)
+        close: list[str] = []
+        if choice:
+            close = closest(choice[1], re.findall(r"[\w-]+", choice[2]))
+        elif flag:
+            close = closest(flag[1], self.flags)
+        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+        super().error(message + hint)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m nriqm_bench", description=__doc__)
+    parser = _Parser(prog="python -m nriqm_bench", description=__doc__)
     commands = parser.add_subparsers(required=True)
     listed = commands.add_parser("list", help="what there is, one line each")
     listed.add_argument("kind", nargs="?", choices=KINDS)
@@ -139,6 +147,12 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="render a run again")
     report.add_argument("run_file", type=Path, metavar="RUN.json")
     report.add_argument("--to", choices=[*_FORMS, "terminal"], default="terminal")
+    report.add_argument(
+        "-v", "--verbose", action="count", default=0, help="in the terminal: every curve"
+    )
+    report.add_argument(
+        "-q", "--quiet", action="count", default=0, help="in the terminal: failures and gates alone"
+    )
     report.add_argument("-o", "--output", type=Path, help="a file whose suffix names the form")
     report.set_defaults(run=_report)
     compare = commands.add_parser("compare", help="what moved between two runs")

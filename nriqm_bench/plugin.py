@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -42,6 +42,21 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     from nriqm_bench import hookspecs
 
     pluginmanager.add_hookspecs(hookspecs)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(args: list[str]) -> None:
+    """A mistyped flag of ours is a usage error that says what was probably meant."""
+    known = {option.flag for option in OPTIONS} | {"--nriqm-list"}
+    for flag in (arg.partition("=")[0] for arg in args):
+        if flag.startswith("--nriqm-") and flag not in known:
+            from nriqm_bench.registry import closest
+
+            if close := closest(flag, known):
+                raise pytest.UsageError(
+                    f"unknown option {flag}; did you mean {' or '.join(close)}? "
+                    "pytest --help, section nriqm, has all of them"
+                )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -144,10 +159,9 @@ def gate(request: pytest.FixtureRequest, nriqm_lab: Lab, nriqm_gate_point: tuple
     if reason := gates.unreadable(nriqm_lab, *nriqm_gate_point):
         pytest.skip(reason)
     found = gates.judge(nriqm_lab, *nriqm_gate_point)
+    told = ("verdict", "metric", "extractor", "value", "threshold", "direction")
     request.node.user_properties += [
-        ("nriqm_verdict", found.verdict),
-        ("nriqm_value", found.value),
-        ("nriqm_threshold", found.threshold),
+        *_properties(found, (*told, "floor_mean", "floor_sd", "reason")),
         (GATE, json.dumps(found.to_dict())),
     ]
     if found.pairs and nriqm_lab.settings.pictured:
@@ -224,6 +238,12 @@ def agreement(
     return found
 
 
+def _properties(found: Row | Gate, names: Sequence[str]) -> list[tuple[str, object]]:
+    """What JUnit says of an item, without what there is none of."""
+    told = [(f"nriqm_{name}", getattr(found, name)) for name in names]
+    return [(name, value) for name, value in told if value is not None]
+
+
 def _tell(request: pytest.FixtureRequest, name: str, content: object) -> None:
     request.node.user_properties.append((name, json.dumps(content)))
 
@@ -237,11 +257,8 @@ def pytest_runtest_makereport(
     made = item.stash.get(_CURVE, None)
     if made is not None and (report.when == "call" or (report.when == "setup" and report.skipped)):
         row = _row(item, *made, report, call)
-        report.user_properties += [
-            ("nriqm_verdict", row.verdict),
-            ("nriqm_effect", row.effect),
-            (ROW, json.dumps(row.to_dict())),
-        ]
+        told = ("verdict", "effect", "detection_level", "noise_equivalent", "expectation", "reason")
+        report.user_properties += [*_properties(row, told), (ROW, json.dumps(row.to_dict()))]
     return report
 
 

@@ -83,8 +83,12 @@ class Registry(Generic[T]):
 def unknown(kind: str, name: str, valid: Iterable[str]) -> str:
     """The sentence that says which name was wrong, what was probably meant, and what exists."""
     valid = sorted(valid)
-    plain = {v.lower(): v for v in valid}
-    near = difflib.get_close_matches(str(name).lower(), plain, n=3, cutoff=0.6)
-    close = [plain[v] for v in near]
+    close = closest(name, valid)
     hint = f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else "."
     return f"unknown {kind} {name!r}{hint} Valid names: {', '.join(valid) or 'none'}."
+
+
+def closest(name: str, valid: Iterable[str], cutoff: float = 0.6) -> list[str]:
+    """At most three of the valid names, the likeliest first, whatever their case."""
+    plain = {v.lower(): v for v in valid}
+    return [plain[v] for v in difflib.get_close_matches(str(name).lower(), plain, 3, cutoff)]

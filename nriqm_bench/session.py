@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # Properties of a report that carry a row, a gate or what was found downstream.
 ROW, GATE = "nriqm_row", "nriqm_gate"
 DOWNSTREAM, AGREEMENT = "nriqm_downstream", "nriqm_agreement"
+CARRIERS = frozenset({ROW, GATE, DOWNSTREAM, AGREEMENT})
 
 
 class Session:
@@ -163,36 +164,37 @@ class Session:
         )
         return shown
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Collect rows and gates, in the main process also those of xdist workers."""
-        from_teardown = report.when == "teardown"
-        for name, value in () if from_teardown else report.user_properties:
-            if name == ROW:
-                from nriqm_bench.reporting import Row
+        """Collect rows and gates, in the main process also those of xdist workers.
 
-                self.rows.append(Row.from_dict(json.loads(str(value))))
-            elif name == GATE and (report.when == "call" or report.skipped):
-                from nriqm_bench.reporting import Gate
+        What carried them there ends here: JUnit shows the properties that people read.
+        """
+        if hasattr(self.config, "workerinput"):
+            return
+        carried = [(name, value) for name, value in report.user_properties if name in CARRIERS]
+        report.user_properties = [p for p in report.user_properties if p not in carried]
+        for name, value in carried if report.when != "teardown" else ():
+            self._collect(name, json.loads(str(value)), report)
 
-                self.gates.append(Gate.from_dict(json.loads(str(value))))
-            elif name == DOWNSTREAM and report.when == "call":
-                from nriqm_bench.reporting import Downstream
+    def _collect(self, name: str, found: Any, report: pytest.TestReport) -> None:
+        from nriqm_bench.reporting import Agreement, Downstream, Gate, Row
 
-                self.downstream.append(Downstream.from_dict(json.loads(str(value))))
-            elif name == AGREEMENT and report.when == "call":
-                from nriqm_bench.reporting import Agreement
+        if name == ROW:
+            self.rows.append(Row.from_dict(found))
+        elif name == GATE and (report.when == "call" or report.skipped):
+            self.gates.append(Gate.from_dict(found))
+        elif name == DOWNSTREAM and report.when == "call":
+            self.downstream.append(Downstream.from_dict(found))
+        elif name == AGREEMENT and report.when == "call":
+            self.agreement += [Agreement.from_dict(row) for row in found]
 
-                self.agreement += [Agreement.from_dict(row) for row in json.loads(str(value))]
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the reports that were asked for."""
-        found = self.rows or self.gates or self.downstream or self.agreement
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Make the run of what was found, before JUnit is written: it says what was decided."""
         if hasattr(self.config, "workerinput"):
             self._leave_pictures()
-        elif found:
-            from nriqm_bench import reporting
-
+        elif self.rows or self.gates or self.downstream or self.agreement:
             self._run = self.lab.run(
                 self.rows,
                 self.gates,
@@ -201,9 +203,16 @@ class Session:
                 self.agreement,
                 self._pictures(),
             )
-            self.config.hook.pytest_nriqm_finished(config=self.config, run=self._run)
-            for path in self.lab.settings.report:
-                reporting.write(self._run, Path(path))
+            self._tell_junit(self._run)
+
+    def _tell_junit(self, run: Run) -> None:
+        """Properties of the whole suite, where a JUnit report is written."""
+        from nriqm_bench.reporting import summary
+
+        for plugin in self.config.pluginmanager.get_plugins():
+            if hasattr(plugin, "add_global_property"):
+                for name, told in summary.properties(run):
+                    plugin.add_global_property(f"nriqm_{name}", told)
 
     def _pictures(self) -> list[Picture]:
         """What a report shows of the images; nothing where no report was asked for that does."""
@@ -220,6 +229,16 @@ class Session:
 
             pictures.of_images_at_hand(self._lab)
 
+    @pytest.hookimpl(trylast=True, specname="pytest_sessionfinish")
+    def pytest_nriqm_write(self) -> None:
+        """Write the reports that were asked for."""
+        if self._run is not None:
+            from nriqm_bench import reporting
+
+            self.config.hook.pytest_nriqm_finished(config=self.config, run=self._run)
+            for path in self.lab.settings.report:
+                reporting.write(self._run, Path(path))
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """The tables at the end."""
         if self._run is None:
@@ -235,7 +254,7 @@ class Session:
             verbosity=self.config.get_verbosity(),
             reports=self.lab.settings.report,
         ):
-            terminalreporter.write_line(line)
+            terminalreporter.write_line(line, **terminal.markup(line))
 
     def pytest_unconfigure(self) -> None:
         """Close the copy of the terminal."""

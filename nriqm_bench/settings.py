@@ -144,7 +144,8 @@ class Settings:
         Raises
         ------
         SettingsError
-            For an unknown key, a value of the wrong type or out of range.
+            For an unknown key, a variable whose name is nearly that of a setting, a value of the
+            wrong type or out of range.
         """
         environ = os.environ if environ is None else environ
         table, where = _table(root)
@@ -166,6 +167,7 @@ class Settings:
             else:
                 value, said = option.default, "the default"
             chosen[option.name] = _typed(option, value, said)
+        _check_variables(environ)
         said_n = given.get("n") is not None or environ.get("NRIQM_N") or "n" in table
         if chosen["quick"] and not said_n:
             chosen["n"] = _QUICK_N
@@ -203,6 +205,20 @@ def _table(root: Path | None) -> tuple[dict[str, Any], str]:
     if not isinstance(table, dict):
         raise SettingsError(f"{where} was {table!r}, must be a table of settings")
     return dict(table), where
+
+
+def _check_variables(environ: Mapping[str, str]) -> None:
+    """A mistyped variable would be ignored in silence; those of others are their business."""
+    known = {option.variable for option in OPTIONS}
+    for name in environ:
+        if name.startswith("NRIQM_") and name not in known:
+            from nriqm_bench.registry import closest
+
+            if close := closest(name, known, cutoff=0.85):
+                raise SettingsError(
+                    f"the environment sets {name}, which is no setting; did you mean "
+                    f"{' or '.join(close)}?"
+                )
 
 
 def _gates(value: Any, where: str) -> tuple[tuple[str, float], ...]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from nriqm_bench.__main__ import KINDS, main
+from nriqm_bench.__main__ import main
+from nriqm_bench.listing import KINDS, listing
 from nriqm_bench.reporting import write
 
 _spec = importlib.util.spec_from_file_location(
@@ -27,18 +28,53 @@ def saved(tmp_path):
     return tmp_path / "run.json", found
 
 
-def test_list_text(capsys):
+def test_list_text(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     assert main(["list"]) == 0
-    out = capsys.readouterr().out
-    assert all(kind in out.splitlines() for kind in KINDS)
-    assert "FID" in out
+    out = capsys.readouterr().out.splitlines()
+    assert all(kind in out for kind in KINDS)
+    assert any("(FID)" in line for line in out)
+    assert max(map(len, out)) <= 80
+    # Read by people: no markup of docstrings, no rule of how kinds are found.
+    assert not any("`" in line or "None when" in line for line in out)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_everything_has_its_line(kind):
+    found = listing(kind)
+    assert found
+    for name, told in found.items():
+        assert len(told["summary"]) > 10, name
+        assert "\n" not in told["summary"]
 
 
 def test_list_for_programs(capsys):
-    assert main(["list", "--json", "perturbations"]) == 0
+    assert main(["list", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert list(found) == ["perturbations"]
-    assert all(found["perturbations"].values())
+    assert list(found) == list(KINDS)
+    fid = found["metrics"]["fid"]
+    assert (fid["higher_is_better"], fid["needs"], fid["range"]) == (False, "features", [0, None])
+    assert found["perturbations"]["boundary-blur"]["needs"] == ["masks"]
+    assert found["cases"]["gaussian-noise"]["levels"][-1] == 0.2
+    assert found["gates"]["fidelity"]["direction"] == "above"
+
+
+@pytest.mark.parametrize(
+    ("argv", "meant"),
+    [
+        (["lst"], "'list'"),
+        (["list", "metric"], "'metrics'"),
+        (["report", "run.json", "--to", "htm"], "'html'"),
+        (["compare", "a.json", "b.json", "--fail-on-regresion"], "'--fail-on-regression'"),
+        (["check", "fid", "--qqq"], None),
+    ],
+)
+def test_a_word_that_is_nearly_right(argv, meant, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(argv)
+    err = capsys.readouterr().err
+    assert ("did you mean" in err) == (meant is not None)
+    assert meant is None or f"did you mean {meant}" in err
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,9 @@ def test_metric_glob_selects(run):
         ("--nriqm-n=3", "*--nriqm-n was '3'*at least 16*"),
         ("--nriqm-device=gpu", "*--nriqm-device was 'gpu'*cpu*"),
         ("--nriqm-report=run.pdf", "*run.pdf*.json*"),
+        ("--nriqm-report=run.htm", "*run.htm*.html*"),
+        ("--nriqm-extracter=pixels", "unknown option --nriqm-extracter; did you mean --nriqm-ex*"),
+        ("--generator=data.npy", "*no generator at*did you mean*data.npz*"),
     ],
 )
 def test_usage_errors_exit_with_4_and_one_sentence(run, option, told):
@@ -182,6 +185,16 @@ def test_thresholds_of_the_file_decide_and_junit_counts_them(run, pytester):
     assert told == {"diversity": ("fail", 1000), "limit-fid": ("pass", 1e9)}
     suite = ElementTree.parse(pytester.path / "junit.xml").getroot().find("testsuite")
     assert suite.get("failures") == "1"
+    (failure,) = suite.iter("failure")
+    assert "the limit is 1000" in failure.get("message")
+    of_run = {p.get("name"): p.get("value") for p in suite.find("properties")}
+    assert of_run["nriqm_decision_model"] == "DO NOT RELEASE: 1 of 2 gates failed: diversity"
+    assert of_run["nriqm_n"] == str(N)
+    case = next(c for c in suite.iter("testcase") if c.find("failure") is not None)
+    of_gate = {p.get("name"): p.get("value") for p in case.find("properties")}
+    assert (of_gate["nriqm_verdict"], of_gate["nriqm_threshold"]) == ("fail", "1000.0")
+    # What travels between processes is not for readers.
+    assert not {"nriqm_row", "nriqm_gate"} & {p.get("name") for p in suite.iter("property")}
 
 
 @pytest.mark.parametrize(

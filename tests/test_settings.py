@@ -238,3 +238,15 @@ def test_the_dictionary_is_json_and_holds_what_changes_a_score():
     assert told["gates"] == [["fidelity", 0.1]]
     assert told["n"] == 32
     assert told["extractor"] == ["efficientnet-lite0", "remedies"]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("NRIQM_EXTRACTER", "NRIQM_EXTRACTOR"), ("NRIQM_SEDE", "NRIQM_SEED"), ("NRIQM_TEAM", None)],
+)
+def test_a_variable_that_is_nearly_a_setting_is_not_ignored(name, meant):
+    if meant is None:
+        assert Settings.load({}, {name: "x"}) == Settings.load({}, {})
+        return
+    with pytest.raises(SettingsError, match=f"sets {name}, .* did you mean {meant}"):
+        Settings.load({}, {name: "x"})

@@ -12,6 +12,7 @@ from typing import Any
 
 from nriqm_bench.generators import archive, links
 from nriqm_bench.generators.errors import GeneratorError
+from nriqm_bench.registry import closest
 
 _PYTHON = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _PAGE = (b"<!doctype html", b"<html", b"<?xml", b"<head")
@@ -87,11 +88,18 @@ class Source:
                 digest.update(block)
         return digest.hexdigest()
 
+    def _meant(self) -> str:
+        """What lies where a path leads to nothing, if it is named alike."""
+        folder = self.path.parent
+        there = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+        close = [str(folder / name) for name in closest(self.path.name, there)]
+        return f"did you mean {' or '.join(map(repr, close))}?" if close else "check the path"
+
     def _inspect(self, found: bool) -> None:
         if not found:
             raise GeneratorError(
                 f"no generator at {self.text!r}: there is no such file or folder, and it does not "
-                "read as pkg.mod:callable; check the path"
+                f"read as pkg.mod:callable; {self._meant()}"
             )
         if self.is_dir:
             links.check_folder(self.text, self.path)

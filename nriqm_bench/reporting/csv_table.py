@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
+from typing import Any
 
 from nriqm_bench.reporting.schema import Run
 
@@ -19,57 +21,74 @@ _HEADER = (
     "floor_sd",
     "effect",
     "verdict",
+    "threshold",
+    "direction",
+    "low",
+    "high",
 )
 
 
 def render(run: Run) -> str:
-    """The levels and values of every row; gates have the case ``gate`` and the level empty.
+    """One line a value, with the columns of `_HEADER`; what a line has none of is empty.
 
-    `effect` is that of the whole curve. What segmenters found has the case ``downstream``, and
-    Kendall's tau of a metric with it the case ``agreement``.
+    Of a row: every level and its value; `effect` and `verdict` are those of the whole curve. Of a
+    gate (case ``gate NAME``): its value, the `threshold` and the `direction` in which it fails, and
+    `low` and `high` of the value's 95 % interval. What segmenters found has the case
+    ``downstream``, with the intervals of its values, and Kendall's tau of a metric with it the case
+    ``agreement``. A text that a spreadsheet would take for a formula begins with an apostrophe.
     """
+    lines = [*_rows(run), *_gates(run), *_downstream(run)]
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(_HEADER)
+    writer = csv.DictWriter(out, _HEADER, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _safe(value) for name, value in line.items()} for line in lines)
+    return out.getvalue()
+
+
+def _rows(run: Run) -> Iterator[dict[str, Any]]:
+    names = ("source", "case", "experiment", "extractor", "metric", "floor_mean", "floor_sd")
     for row in run.rows:
+        shared = {name: getattr(row, name) for name in (*names, "effect", "verdict")}
         for level, value in zip(row.levels, row.values, strict=True):
-            writer.writerow(
-                (
-                    row.source,
-                    row.case,
-                    row.experiment,
-                    row.extractor,
-                    row.metric,
-                    level,
-                    value,
-                    row.floor_mean,
-                    row.floor_sd,
-                    row.effect,
-                    row.verdict,
-                )
-            )
+            yield shared | {"level": level, "value": value}
+
+
+def _gates(run: Run) -> Iterator[dict[str, Any]]:
+    names = ("extractor", "metric", "value", "floor_mean", "floor_sd", "verdict", "threshold")
     for gate in run.gates:
-        writer.writerow(
-            (
-                gate.generator,
-                f"gate {gate.name}",
-                "",
-                gate.extractor,
-                gate.metric,
-                "",
-                gate.value,
-                gate.floor_mean,
-                gate.floor_sd,
-                "",
-                gate.verdict,
-            )
-        )
+        low, high = gate.interval or ("", "")
+        yield {name: getattr(gate, name) for name in (*names, "direction")} | {
+            "source": gate.generator,
+            "case": f"gate {gate.name}",
+            "low": low,
+            "high": high,
+        }
+
+
+def _downstream(run: Run) -> Iterator[dict[str, Any]]:
     for found in run.downstream:
         for name in ("dice", "dice_ratio", "hd95", "hd95_ratio", "f1", "f1_ratio"):
-            case = f"downstream {found.case}".strip()
-            value = getattr(found, name)[0]
-            writer.writerow((found.source, case, "", "", name, found.level, value, *[""] * 4))
+            value, low, high = getattr(found, name)
+            yield {
+                "source": found.source,
+                "case": f"downstream {found.case}".strip(),
+                "metric": name,
+                "level": found.level,
+                "value": value,
+                "low": low,
+                "high": high,
+            }
     for ranked in run.agreement:
-        case = f"agreement {ranked.over}"
-        writer.writerow(("", case, "", ranked.extractor, ranked.metric, "", ranked.tau, *[""] * 4))
-    return out.getvalue()
+        yield {
+            "case": f"agreement {ranked.over}",
+            "extractor": ranked.extractor,
+            "metric": ranked.metric,
+            "value": ranked.tau,
+            "low": ranked.interval[0],
+            "high": ranked.interval[1],
+        }
+
+
+def _safe(value: Any) -> Any:
+    formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{value}" if formula else value

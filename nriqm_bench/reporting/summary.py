@@ -88,9 +88,9 @@ def spaces(run: Run) -> list[str]:
 
 
 def _looked_at(run: Run) -> list[str]:
-    """The feature spaces of the rows; where there are none, of what was ranked or judged."""
-    others = [row.extractor for row in run.agreement] + [gate.extractor for gate in run.gates]
-    return spaces(run) or list(dict.fromkeys(others)) or ["-"]
+    """The feature spaces of the rows; where there are none, those that were asked for."""
+    asked = [str(e) for e in run.settings.get("extractor", ())]
+    return spaces(run) or asked or ["-"]
 
 
 def metric_name(row: Row, run: Run) -> str:
@@ -153,18 +153,32 @@ def decisions(run: Run) -> list[tuple[str, bool, str]]:
     for generator in dict.fromkeys(gate.generator for gate in run.gates):
         gates = [g for g in run.gates if g.generator == generator]
         failed = [g.name for g in gates if g.verdict == "fail"]
-        passed = [g.name for g in gates if g.verdict == "pass"]
+        passed = sum(g.verdict == "pass" for g in gates)
         untrusted = [g.name for g in gates if g.verdict == "untrusted"]
+        decided = passed + len(failed)
         if failed:
-            why = f"failed {_listed(failed)}"
+            why = f"{len(failed)} of {decided} gates failed: {_listed(failed)}"
         elif not passed:
             why = "no gate could decide"
         else:
-            why = f"passed {_listed(passed)}"
+            why = (
+                f"{passed} of {decided} gates passed" if decided > 1 else f"passed {gates[0].name}"
+            )
         if untrusted:
             why += f"; {_listed(untrusted)} did not decide: the metric failed its own case"
         found.append((generator, bool(passed) and not failed, why))
     return found
+
+
+def properties(run: Run) -> list[tuple[str, str]]:
+    """What a JUnit report says of the whole run."""
+    decided = [
+        (f"decision_{name}", f"{'RELEASE' if released else 'DO NOT RELEASE'}: {why}")
+        for name, released, why in decisions(run)
+    ]
+    settings = [(name, str(run.settings.get(name))) for name in ("n", "seed")]
+    version = ("version", str(run.environment.get("nriqm-bench")))
+    return [*decided, ("dataset", str(run.dataset.get("spec"))), *settings, version]
 
 
 def on_trial(run: Run) -> list[tuple[str, str]]:

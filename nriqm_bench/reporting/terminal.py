@@ -6,12 +6,18 @@ import textwrap
 from collections.abc import Sequence
 
 from nriqm_bench.reporting import downstream, summary
-from nriqm_bench.reporting.schema import Row, Run
+from nriqm_bench.reporting.schema import Gate, Row, Run
 
 # Characters of a cell of the matrix: an effect and its verdict.
 _COLUMN = 8
 # Characters of the name of a case beside it, on a page of 80.
 _LABEL = 26
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_ASCII_BLOCKS = "_.-=+*#@"
+
+# From this width on, and how wide, a gate's place between floor and limit is drawn.
+_WIDE, _POSITION = 139, 20
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS = "_.-=+*#@"
@@ -35,12 +41,15 @@ def render(
     unicode
         False: ASCII alone.
     verbosity
-        Below 0 failures, gates and the decision alone; 0 the sensitivity matrix; above 0 every
-        curve.
+        Below -1 the decision alone, at -1 failures and gates too; 0 the sensitivity matrix; above 0
+        every curve.
     reports
         Where reports were written.
     """
     page = _Page(run, max(60, width), unicode)
+    if verbosity < -1:
+        page.decisions()
+        return page.lines
     for name, told in summary.on_trial(run):
         page.wrapped(f"{name + ':':11}{told}", indent=11)
     page.failures()
@@ -64,6 +73,19 @@ def render(
     if reports:
         page.wrapped(f"reports: {', '.join(reports)}", indent=9)
     return page.lines
+
+
+def markup(line: str) -> dict[str, bool]:
+    """How pytest's terminal writer shows a line that says a verdict; words say it already."""
+    if line.startswith("RELEASE "):
+        return {"green": True, "bold": True}
+    if line.startswith("DO NOT RELEASE "):
+        return {"red": True, "bold": True}
+    if line.startswith(("FAIL  ", "ERROR ")) or line.endswith(" FAIL"):
+        return {"red": True}
+    if line.endswith(" untrusted") or line.startswith("note: "):
+        return {"yellow": True}
+    return {}
 
 
 class _Page:
@@ -122,7 +144,8 @@ class _Page:
             return
         self.heading(f"Failed cases ({len(failed)})")
         for row in failed:
-            what = f"{row.case}: {summary.metric_name(row, self.run)} on {row.source}: "
+            shape = sparkline(row.values, self.unicode)
+            what = f"{row.case}: {summary.metric_name(row, self.run)} on {row.source} {shape}: "
             self.wrapped(f"{row.verdict.upper():6}{what}{row.reason}", indent=6)
 
     def matrix(self, matrix: summary.Matrix) -> None:
@@ -221,24 +244,51 @@ class _Page:
                 self.wrapped(f"{space}: {told}", indent=4)
 
     def gates(self) -> None:
+        """One table a generator, with more columns on a wide page; of several all side by side."""
         if not self.run.gates:
             return
-        self.heading("Gates")
-        several = len({g.generator for g in self.run.gates}) > 1
+        names = list(dict.fromkeys(g.generator for g in self.run.gates))
+        if len(names) > 1:
+            self.heading("Gates, generators side by side")
+            self.side_by_side(names)
+        for name in names:
+            self.heading(f"Gates of {name}" if len(names) > 1 else "Gates")
+            self.gate_table([g for g in self.run.gates if g.generator == name])
+
+    def side_by_side(self, names: Sequence[str]) -> None:
+        """Values and verdicts, in blocks of as many generators as fit."""
+        at = {(g.name, g.generator): g for g in self.run.gates}
+        gates = list(dict.fromkeys(g.name for g in self.run.gates))
+        cells = {key: f"{summary.number(g.value)} {_word(g)}" for key, g in at.items()}
+        column = max(map(len, [*cells.values(), *names]))
+        room = max(1, (self.width - max(map(len, gates))) // (column + 2))
+        for start in range(0, len(names), room):
+            shown = names[start : start + room]
+            if start:
+                self.gap()
+            self.table(
+                ["gate", *shown],
+                [[gate, *(cells.get((gate, n), "-") for n in shown)] for gate in gates],
+            )
+
+    def gate_table(self, gates: Sequence[Gate]) -> None:
         plus = "±" if self.unicode else "+-"
-        rows = [
-            [
-                f"{g.generator}: {g.name}" if several else g.name,
-                g.metric,
-                summary.number(g.value),
+        wide = self.width >= _WIDE
+        header = ["gate", "metric", *(["in"] if wide else []), "value"]
+        header += [*(["95 %"] if wide else []), "floor", "limit"]
+        header += [*(["floor, limit, value"] if wide else []), "verdict"]
+        rows = []
+        for g in gates:
+            row = [g.name, g.metric, *([g.extractor] if wide else []), summary.number(g.value)]
+            row += [_interval(g)] if wide else []
+            row += [
                 f"{summary.number(g.floor_mean)} {plus} {summary.number(g.floor_sd, 2)}",
                 summary.threshold(g),
-                g.verdict if g.verdict != "fail" else "FAIL",
             ]
-            for g in self.run.gates
-        ]
-        self.table(["gate", "metric", "value", "floor", "limit", "verdict"], rows, left=2)
-        for g in self.run.gates:
+            row += [*([position(g, self.unicode)] if wide else []), _word(g)]
+            rows.append(row)
+        self.table(header, rows, left=3 if wide else 2)
+        for g in gates:
             if g.verdict != "pass" or g.name == "fidelity":
                 self.wrapped(f"{g.name}: {g.reason}", indent=2)
             if g.verdict == "fail":
@@ -263,6 +313,32 @@ def sparkline(values: Sequence[float], unicode: bool = True) -> str:
     if high == low:
         return blocks[0] * len(values)
     return "".join(blocks[round((v - low) / (high - low) * (len(blocks) - 1))] for v in values)
+
+
+def position(gate: Gate, unicode: bool = True) -> str:
+    """Where a gate's value lies: the floor (two SD), the limit and the value on one line."""
+    line, band, limit, value = "·░│◆" if unicode else ".=|o"
+    low, high = gate.floor_mean - 2 * gate.floor_sd, gate.floor_mean + 2 * gate.floor_sd
+    shown = [low, high, gate.threshold, gate.value]
+    left, span = min(shown), (max(shown) - min(shown)) or 1.0
+
+    def at(x: float) -> int:
+        return round((x - left) / span * (_POSITION - 1))
+
+    cells = [band if at(low) <= i <= at(high) else line for i in range(_POSITION)]
+    cells[at(gate.threshold)] = limit
+    cells[at(gate.value)] = value
+    return "".join(cells)
+
+
+def _word(gate: Gate) -> str:
+    return "FAIL" if gate.verdict == "fail" else gate.verdict
+
+
+def _interval(gate: Gate) -> str:
+    if gate.interval is None:
+        return ""
+    return " to ".join(summary.number(end) for end in gate.interval)
 
 
 def _cell(row: Row | None) -> str:

@@ -5,29 +5,55 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import os
 from pathlib import Path
 
 import pytest
 
-from nriqm_bench.reporting import csv_table, html, markdown, summary, terminal, write
+from nriqm_bench.reporting import Gate, csv_table, html, markdown, summary, terminal, write
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
+def golden(name, lines):
+    """Hold what a report says against a file that was looked at.
+
+    ``NRIQM_GOLDEN=write`` in the environment writes the file anew, to be looked at again.
+    """
+    text = "\n".join(lines).rstrip("\n") + "\n"
+    if os.environ.get("NRIQM_GOLDEN") == "write":
+        (GOLDEN / name).write_text(text, encoding="utf-8")
+    assert text == (GOLDEN / name).read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def several(run):
+    """Three generators: one that fails, one that passes, one of which nothing is known."""
+    passes = [dataclasses.replace(g, generator="good", verdict="pass") for g in run.gates]
+    unknown = [
+        dataclasses.replace(g, generator="unheard-of", verdict="untrusted") for g in run.gates[:1]
+    ]
+    gates = sorted([*run.gates, *passes, *unknown], key=Gate.sort_key)
+    return dataclasses.replace(run, gates=gates)
+
+
+@pytest.mark.parametrize("unicode", [True, False], ids=["utf8", "ascii"])
+@pytest.mark.parametrize("width", [80, 140])
 @pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("terminal_80.txt", {}),
-        ("terminal_80_ascii.txt", {"unicode": False}),
-        ("terminal_80_verbose.txt", {"verbosity": 1}),
-        ("terminal_140_verbose.txt", {"width": 140, "verbosity": 1}),
-        ("terminal_80_quiet.txt", {"verbosity": -1, "reports": ["run.json"]}),
-    ],
+    ("name", "verbosity"), [("decision", -2), ("quiet", -1), ("normal", 0), ("verbose", 1)]
 )
-def test_terminal_is_as_it_was_looked_at(run, name, options):
-    lines = terminal.render(run, **options)
-    assert max(map(len, lines)) <= options.get("width", 80)
-    assert "\n".join(lines) + "\n" == (GOLDEN / name).read_text(encoding="utf-8")
+def test_terminal_is_as_it_was_looked_at(run, width, unicode, name, verbosity):
+    lines = terminal.render(run, width, unicode, verbosity, ["run.json", "run.html"])
+    assert max(map(len, lines)) <= width
+    assert "\n".join(lines).isascii() or unicode
+    golden(f"terminal_{width}_{'utf8' if unicode else 'ascii'}_{name}.txt", lines)
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_generators_side_by_side_are_as_they_were_looked_at(several, width):
+    lines = terminal.render(several, width, verbosity=-1)
+    assert max(map(len, lines)) <= width
+    golden(f"several_{width}.txt", lines)
 
 
 @pytest.mark.parametrize(
@@ -38,8 +64,7 @@ def test_downstream_is_as_it_was_looked_at(tested, name, options):
     lines = terminal.render(tested, **options)
     assert max(map(len, lines)) <= 80
     start = next(i for i, line in enumerate(lines) if line.startswith("Downstream"))
-    found = "\n".join(lines[start : lines.index("Gates")])
-    assert found == (GOLDEN / name).read_text(encoding="utf-8")
+    golden(name, lines[start : lines.index("Gates")])
     assert "\n".join(terminal.render(tested, unicode=False, **options)).isascii()
     quiet = terminal.render(tested, verbosity=-1)
     assert not any("Downstream" in line for line in quiet)
@@ -47,7 +72,7 @@ def test_downstream_is_as_it_was_looked_at(tested, name, options):
 
 def test_downstream_in_every_form(tested):
     text = markdown.render(tested)
-    assert "### Downstream: U-Nets tested on 200 real images" in text
+    assert "<details><summary>Downstream: U-Nets tested on 200 real images</summary>" in text
     assert "| held-out, lesion-displacement 1 | .551 | .785 | .74-.83 |" in text
     assert text.index("coverage | +1") < text.index("fid | -.33")
     assert "a random order agrees fully 1 in 6 times" in text
@@ -115,9 +140,11 @@ def test_matrix_holds_one_table_a_source_and_space(run):
 @pytest.mark.parametrize(
     ("verdicts", "released", "told"),
     [
-        (["pass", "pass"], True, "passed"),
-        (["pass", "fail"], False, "failed"),
-        (["pass", "untrusted"], True, "did not decide"),
+        (["pass", "pass"], True, "2 of 2 gates passed"),
+        (["pass"], True, "passed g0"),
+        (["pass", "fail"], False, "1 of 2 gates failed: g1"),
+        (["fail", "untrusted"], False, "1 of 1 gates failed: g0; g1 did not decide"),
+        (["pass", "untrusted"], True, "g1 did not decide"),
         (["untrusted", "untrusted"], False, "no gate could decide"),
     ],
 )
@@ -179,8 +206,81 @@ def test_sparkline():
     assert terminal.sparkline([3.0, 3.0]) == "▁▁"
 
 
-def test_markdown_is_as_it_was_looked_at(run):
-    assert markdown.render(run) == (GOLDEN / "run.md").read_text(encoding="utf-8")
+def test_markdown_is_as_it_was_looked_at(run, tested):
+    golden("run.md", markdown.render(run).splitlines())
+    golden("tested.md", markdown.render(tested).splitlines())
+
+
+def test_markdown_fits_a_comment(run):
+    rows = [
+        dataclasses.replace(run.rows[0], case=f"case-{i}", metric=f"metric-{k}", extractor=space)
+        for i in range(40)
+        for k in range(24)
+        for space in ("efficientnet-lite0", "b", "c", "d", "e", "f")
+    ]
+    failing = dataclasses.replace(run, rows=rows)
+    passing = [dataclasses.replace(row, verdict="pass") for row in rows]
+    for found in (failing, dataclasses.replace(run, rows=passing)):
+        text = markdown.render(found)
+        assert 30_000 < len(text) <= markdown.LIMIT
+        assert "Left out, to stay below 65000 characters: Sensitivity on held-out" in text
+        assert text.count("<details>") == text.count("</details>")
+        assert "| memorisation |" in text
+    assert "and 5660 more" in markdown.render(failing)
+
+
+def test_markdown_escapes_what_others_wrote(run):
+    evil = "a|b <img src=x> @everyone [x](http://example.org) `c`\n# d"
+    gate = dataclasses.replace(run.gates[1], name=evil, reason=evil, generator=evil)
+    rows = [dataclasses.replace(run.rows[0], case=evil, reason=evil)]
+    text = markdown.render(dataclasses.replace(run, gates=[gate], rows=rows, notes=[evil]))
+    assert not {"<img", "@", "[x]", "`", "\n# d"} & {
+        p for p in ("<img", "@", "[x]", "`", "\n# d") if p in text
+    }
+    (line,) = [line for line in text.splitlines() if line.startswith("| a&#124;b")]
+    assert line.count("|") == 7
+
+
+def test_csv_is_as_it_was_looked_at(tested):
+    golden("run.csv", csv_table.render(tested).splitlines())
+
+
+def test_csv_holds_no_formula(run):
+    rows = [dataclasses.replace(run.rows[0], metric="=cmd()", source="-x", case="@y")]
+    gates = [dataclasses.replace(run.gates[0], value=-1.5)]
+    found = list(
+        csv.DictReader(
+            io.StringIO(csv_table.render(dataclasses.replace(run, rows=rows, gates=gates)))
+        )
+    )
+    assert (found[0]["metric"], found[0]["source"], found[0]["case"]) == ("'=cmd()", "'-x", "'@y")
+    # Numbers stay numbers.
+    assert found[-1]["value"] == "-1.5"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("RELEASE model: 3 of 3 gates passed", {"green": True, "bold": True}),
+        ("DO NOT RELEASE model: 1 of 3 gates failed: fidelity", {"red": True, "bold": True}),
+        ("FAIL  blur: density on held-out", {"red": True}),
+        ("fidelity  fid  .2  .007 +- .006  <= .125     FAIL", {"red": True}),
+        ("note: values were clipped", {"yellow": True}),
+        ("gate  metric  value", {}),
+    ],
+)
+def test_colour_joins_words_that_say_the_same(line, told):
+    assert terminal.markup(line) == told
+
+
+def test_a_gates_place_between_floor_and_limit(run):
+    fails, passes = run.gates[2], run.gates[0]
+    assert (fails.name, passes.name) == ("memorisation", "diversity")
+    drawn = terminal.position(fails, unicode=False)
+    assert drawn.index("|") < drawn.index("o") == len(drawn) - 1
+    drawn = terminal.position(passes, unicode=False)
+    assert drawn.index("|") < drawn.index("o")
+    assert drawn[drawn.index("o") + 1] == "="
 
 
 def test_csv_has_one_row_a_value(run):
