@@ -9,13 +9,13 @@ measurements.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from scipy import stats
 
 from nriqm_bench.evidence import holm
+from nriqm_bench.reporting.comparable import comparable, differences
 from nriqm_bench.reporting.schema import Downstream, Gate, Row, Run
 
 # How often equal generators may differ beyond chance: any gate, and again any row.
@@ -44,8 +44,8 @@ class Change:
     before, after
         The values in their own unit; None where a run has none.
     effect
-        By how much it is worse, in floor SD (the root mean square of both runs'); None where there
-        is nothing to compare.
+        By how much it is worse, in floor SD (the root mean square of both runs'), of what is
+        downstream in its own unit; None where there is nothing to compare.
     low, high
         The 95 % interval of `effect`.
     before_verdict, after_verdict
@@ -53,7 +53,8 @@ class Change:
     word
         ``regression`` or ``improvement`` (beyond chance), ``within chance``, ``flipped`` (another
         verdict, within chance), ``gone`` (decided before, and is not judged any more), ``new`` or
-        ``undecided`` (in one run its metric was not trusted, or there is no number).
+        ``undecided`` (in one run its metric was not trusted, or there is no number); empty for what
+        is downstream, of which the gate of that name decides.
     """
 
     name: str
@@ -128,12 +129,12 @@ class Comparison:
     rows: Sequence[RowChange] = ()
     downstream: Sequence[Change] = ()
     compared_rows: int = 0
-    vanished: Sequence[str] = field(default_factory=list)
+    vanished: Sequence[str] = ()
 
     @property
     def regressed(self) -> bool:
         """Whether any gate or row counts as a regression."""
-        return any(c.regressed for c in (*self.gates, *self.rows))
+        return any(c.regressed for c in self.gates) or any(c.regressed for c in self.rows)
 
     @property
     def title(self) -> str:
@@ -144,28 +145,6 @@ class Comparison:
 def critical(gates: int) -> float:
     """The worsening in floor SD that is beyond chance for the worst of so many gates."""
     return float(stats.norm.isf(LEVEL / max(gates, 1))) * SPREAD * math.sqrt(2)
-
-
-def comparable(before: Run, after: Run) -> None:
-    """Nothing, for runs of the same data and settings; another seed is allowed.
-
-    Raises
-    ------
-    ValueError
-        When the runs were made with different data or settings: one sentence names them all.
-    """
-    pairs: list[tuple[str, Any, Any]] = []
-    if before.dataset.get("key") != after.dataset.get("key"):
-        pairs.append(("dataset", _dataset(before), _dataset(after)))
-    names = ("n", "extractor", "quick", "metric")
-    pairs += [(name, before.settings.get(name), after.settings.get(name)) for name in names]
-    pairs.append(("size of the images", before.dataset.get("size"), after.dataset.get("size")))
-    differing = [f"{name} ({_told(a)} and {_told(b)})" for name, a, b in pairs if a != b]
-    if differing:
-        raise ValueError(
-            f"the runs cannot be compared: they differ in {', '.join(differing)}; make one of them "
-            "again with what the other was made with"
-        )
 
 
 def compare(before: Run, after: Run) -> list[Comparison]:
@@ -193,7 +172,7 @@ def compare(before: Run, after: Run) -> list[Comparison]:
             "names"
         )
     return [
-        _compared(_only(before, a, i == 0), _only(after, b, i == 0), a, b, named)
+        _compared(only(before, a, i == 0), only(after, b, i == 0), a, b, named)
         for i, (a, b) in enumerate(pairs)
     ]
 
@@ -212,24 +191,8 @@ def within(run: Run) -> list[Comparison]:
             f"the run has {len(names) or 'no'} generator{'s' * (len(names) != 1)}, must have two "
             "or more to compare them; name a second run, or pass --generator twice"
         )
-    first = _only(run, names[0], False)
-    return [_compared(first, _only(run, name, False), names[0], name, []) for name in names[1:]]
-
-
-def differences(before: Run, after: Run) -> list[str]:
-    """What may have moved a number though the runs can be compared, in words."""
-    pairs: list[tuple[str, Any, Any]] = [
-        ("schema version", before.schema_version, after.schema_version)
-    ]
-    for told, one, other, left_out in (
-        ("", before.settings, after.settings, ("extractor_keys",)),
-        ("", before.environment, after.environment, ("made",)),
-        ("weights of ", _weights(before), _weights(after), ()),
-    ):
-        # A run of an earlier version may not say it.
-        keys = [key for key in one if key in other and key not in left_out]
-        pairs += [(f"{told}{key}", one[key], other[key]) for key in keys]
-    return [f"{name} ({_told(a)} and {_told(b)})" for name, a, b in pairs if a != b]
+    first = only(run, names[0], False)
+    return [_compared(first, only(run, name, False), names[0], name, []) for name in names[1:]]
 
 
 def _compared(before: Run, after: Run, old: str, new: str, named: Sequence[str]) -> Comparison:
@@ -276,8 +239,8 @@ def _change(old: Gate | None, new: Gate | None, n: int) -> Change:
     assert some is not None
     found = Change(
         name=some.name,
-        before=old and old.value,
-        after=new and new.value,
+        before=old.value if old else None,
+        after=new.value if new else None,
         before_verdict=old.verdict if old else "",
         after_verdict=new.verdict if new else "",
     )
@@ -370,7 +333,7 @@ def _vanished(rows: Sequence[Row]) -> list[str]:
 
 
 def _downstream(before: Run, after: Run, old: str, new: str) -> list[Change]:
-    """Dice coefficients of networks trained on the samples; in units of their own SD."""
+    """Dice coefficients of networks that were trained on samples: how much less they are."""
 
     def of(run: Run, own: str) -> Downstream | None:
         return next((r for r in run.downstream if r.source == own and not r.case), None)
@@ -381,17 +344,17 @@ def _downstream(before: Run, after: Run, old: str, new: str) -> list[Change]:
     found = []
     for name in ("dice", "dice_ratio"):
         (one, *first), (other, *second) = getattr(a, name), getattr(b, name)
-        spreads = [(high - low) / (2 * _TWO_SIDED) for low, high in (first, second)]
-        scale = max(math.hypot(*spreads) / math.sqrt(2), 1e-9)
-        effect, margin = (one - other) / scale, _TWO_SIDED * math.sqrt(2)
+        # Half widths of intervals over test subjects.
+        margin = math.hypot(*((high - low) / 2 for low, high in (first, second)))
+        lost = one - other
         found.append(
-            Change(name.replace("_", " "), one, other, effect, effect - margin, effect + margin)
+            Change(name.replace("_", " "), one, other, lost, lost - margin, lost + margin, word="")
         )
     return found
 
 
-def _only(run: Run, generator: str, held_out: bool) -> Run:
-    """The run as if it had one generator alone; with or without what real images said."""
+def only(run: Run, generator: str, held_out: bool = True) -> Run:
+    """The run as if it had one generator alone; with or without what held-out images said."""
     sources = {generator, _HELD_OUT} if held_out else {generator}
     one = len(_names(run)) <= 1
     return replace(
@@ -405,16 +368,3 @@ def _only(run: Run, generator: str, held_out: bool) -> Run:
 
 def _names(run: Run) -> list[str]:
     return [str(g.get("name")) for g in run.generator]
-
-
-def _weights(run: Run) -> Mapping[str, Any]:
-    found = run.settings.get("extractor_keys")
-    return found if isinstance(found, Mapping) else {}
-
-
-def _dataset(run: Run) -> str:
-    return str(run.dataset.get("describe") or run.dataset.get("spec"))
-
-
-def _told(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
