@@ -123,7 +123,7 @@ SPECS: tuple[GateSpec, ...] = (
         trial=regression.trial,
         missing=regression.missing,
         range=(0.0, math.inf),
-        unit="floor SD",
+        unit="SD of a difference by chance",
         calibrated=False,
         needs_metric=False,
     ),

@@ -11,15 +11,15 @@ from nriqm_bench.evidence import Floor
 from nriqm_bench.gates.spec import Finding, GateSpec
 from nriqm_bench.reporting import Run, from_json
 from nriqm_bench.reporting.comparable import comparable
-from nriqm_bench.reporting.compare import SPREAD, Change, Comparison, compare, critical, only
+from nriqm_bench.reporting.compare import Change, Comparison, compare, critical, only
 from nriqm_bench.reporting.compared import worse
 from nriqm_bench.settings import SettingsError
 
 if TYPE_CHECKING:
     from nriqm_bench.experiment import Lab
 
-# Worsening is told in floor SD, and is the difference of two draws: mean 0, SD root 2 of a value's.
-_DIFFERENCE = Floor((-SPREAD, SPREAD))
+# What is judged is a difference in SD of what chance makes of it: mean 0, SD 1.
+_CHANCE = Floor((-math.sqrt(0.5), math.sqrt(0.5)))
 
 # Reports hold numbers: a gate of the baseline that is not judged any more counts as this.
 GONE = 1e12
@@ -75,7 +75,7 @@ def missing(lab: Lab, generator: str, spec: GateSpec) -> str:
 
 
 def measure(lab: Lab, generator: str, spec: GateSpec) -> Finding:
-    """The largest worsening of a gate that both runs have, in floor SD, and what is beyond chance.
+    """The largest worsening of a gate that both runs have, in SD of what chance makes of it.
 
     A gate that decided in the baseline and has nothing to look at any more counts as `GONE`.
     """
@@ -93,9 +93,8 @@ def measure(lab: Lab, generator: str, spec: GateSpec) -> Finding:
         told += f"; also differing: {', '.join(found.named)}"
     return Finding(
         value=max(map(_amount, [*decided, *regressed]), default=0.0),
-        floor=_DIFFERENCE,
+        floor=_CHANCE,
         told=told,
-        interval=None if worst is None else (worst.low or 0.0, worst.high or 0.0),
         limit=critical(len(decided)),
     )
 
@@ -130,4 +129,4 @@ def _before(lab: Lab, before: Run, generator: str) -> Run:
 def _amount(change: Change) -> float:
     if change.word == "gone":
         return GONE
-    return -math.inf if change.effect is None else change.effect
+    return -math.inf if change.z is None else change.z

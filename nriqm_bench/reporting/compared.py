@@ -23,7 +23,8 @@ _CSV = (
 
 EXPLAINED = (
     "worse by: in SD of the noise floor, with the half width of its 95 % interval; a regression is "
-    f"beyond chance at {100 * LEVEL:g} % over all gates of a generator (Holm)"
+    f"beyond chance at {100 * LEVEL:g} % over all gates of a generator (Holm); before and after of "
+    "a case: effects in floor SD"
 )
 
 # Rows whose verdict changed by chance are many: so many are listed.
@@ -51,12 +52,15 @@ def verdict(found: Sequence[Comparison]) -> tuple[bool, str]:
         told += [f"{name}{len(rows) - 3} rows more"] if len(rows) > 3 else []
     if told:
         return True, f"REGRESSION: {'; '.join(told)}"
-    gates = sum(c.effect is not None for one in found for c in one.gates)
-    rows_ = sum(one.compared_rows for one in found)
+    counts = [
+        (sum(c.effect is not None for one in found for c in one.gates), "gate"),
+        (sum(one.compared_rows for one in found), "row"),
+    ]
+    told = [f"{n} {what}{'s' * (n != 1)}" for n, what in counts if n]
     undecided = [c.name for one in found for c in one.gates if c.word == "undecided"]
     return False, (
-        f"NO REGRESSION: {gates} gate{'s' * (gates != 1)} and {rows_} row{'s' * (rows_ != 1)} "
-        "compared" + (f"; undecided: {', '.join(undecided)}" if undecided else "")
+        f"NO REGRESSION: {' and '.join(told) or 'nothing'} compared"
+        + (f"; undecided: {', '.join(undecided)}" if undecided else "")
     )
 
 
@@ -73,9 +77,11 @@ def text(found: Sequence[Comparison], width: int = 80, unicode: bool = True) -> 
             if name != GATES[0]:
                 lines.append("")
             lines += _columns(header, rows, width)
-        for told in notes(one):
-            wrapped(told)
         lines.append("")
+        if said := notes(one):
+            for told in said:
+                wrapped(told)
+            lines.append("")
     wrapped(EXPLAINED)
     lines.append("")
     wrapped(verdict(found)[1])
@@ -154,13 +160,14 @@ def worse(c: Change) -> str:
 def tables(one: Comparison) -> list[tuple[str, Sequence[str], list[Sequence[str]]]]:
     """Name, header and cells of what there is to show, gates that regressed first."""
     ordered = sorted(one.gates, key=lambda c: not c.regressed)
+    alone = len({c.extractor for c in one.rows}) == 1
     rows = [
         (
-            f"{c.case} on {c.source}",
-            f"{c.metric} @{c.extractor}",
+            c.case if c.source == "held-out" else f"{c.case} on {c.source}",
+            c.metric if alone else f"{c.metric} @{c.extractor}",
             effect(c.before),
             effect(c.after),
-            _meaning(c.word, f"{c.before_verdict} -> {c.after_verdict}"),
+            _meaning(c.word if c.regressed else "", f"{c.before_verdict} -> {c.after_verdict}"),
         )
         for c in one.rows
         if c.regressed or c.after_verdict in ("error", "fail") or c.before_verdict == "fail"
@@ -201,7 +208,7 @@ def _cells(c: Change, told: Callable[[float], str] = effect) -> Sequence[str]:
 
 def _meaning(word: str, turned: str) -> str:
     told = _WORDS.get(word, word)
-    return f"{told}, {turned}" if told and turned != "none" else told
+    return ", ".join(part for part in (told, turned) if part and part != "none")
 
 
 def _columns(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
