@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
@@ -64,11 +64,53 @@ def _report(asked: argparse.Namespace) -> int:
 
 
 def _compare(asked: argparse.Namespace) -> int:
-    from nriqm_bench.reporting import compare
+    from nriqm_bench.reporting import compare, compared
+    from nriqm_bench.reporting.write import save
 
-    changes = compare.compare(_read(asked.before), _read(asked.after))
-    sys.stdout.write("\n".join(compare.render(changes)) + "\n")
-    return int(asked.fail_on_regression and any(c.regressed for c in changes))
+    before = _read(asked.before)
+    found = (
+        compare.within(before)
+        if asked.after is None
+        else compare.compare(before, _read(asked.after))
+    )
+    form = asked.to
+    if asked.output is not None:
+        form = _form(asked.output, compared.FORMS)
+    told = (
+        compared.text(found, _width(), _unicode())
+        if form == "terminal"
+        else compared.FORMS[form](found)
+    )
+    if asked.output is None:
+        sys.stdout.write(told)
+    else:
+        save(told, asked.output)
+        sys.stdout.write(f"{compared.verdict(found)[1]}\n")
+    return int(asked.fail_on_regression and any(one.regressed for one in found))
+
+
+def _history(asked: argparse.Namespace) -> int:
+    from nriqm_bench.reporting import history
+    from nriqm_bench.reporting.write import save
+
+    form, paths = _form(asked.output, history.FORMS), asked.run_files
+    found = history.collect([(_short(path, paths), _read(path)) for path in paths])
+    save(history.FORMS[form](found), asked.output)
+    sys.stdout.write("".join(f"{told}\n" for told in found.left_out))
+    return 0
+
+
+def _short(path: Path, paths: Sequence[Path]) -> str:
+    """The file's name, where no other has it."""
+    return path.name if sum(p.name == path.name for p in paths) == 1 else str(path)
+
+
+def _form(path: Path, forms: Collection[str]) -> str:
+    """The form that a file's suffix names."""
+    if path.suffix.removeprefix(".") not in forms:
+        valid = ", ".join(f".{form}" for form in forms)
+        raise ValueError(f"the file {path} must end in {valid}")
+    return path.suffix.removeprefix(".")
 
 
 def _power(asked: argparse.Namespace) -> int:
@@ -155,11 +197,32 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.add_argument("-o", "--output", type=Path, help="a file whose suffix names the form")
     report.set_defaults(run=_report)
-    compare = commands.add_parser("compare", help="what moved between two runs")
+    compare = commands.add_parser(
+        "compare", help="what moved between two runs, or between the generators of one"
+    )
     compare.add_argument("before", type=Path, metavar="BEFORE.json")
-    compare.add_argument("after", type=Path, metavar="AFTER.json")
+    compare.add_argument(
+        "after",
+        type=Path,
+        nargs="?",
+        metavar="AFTER.json",
+        help="without it every generator of the run is compared with its first",
+    )
     compare.add_argument("--fail-on-regression", action="store_true", help="exit 1 on one")
+    compare.add_argument("--to", choices=[*_FORMS, "terminal"], default="terminal")
+    compare.add_argument("-o", "--output", type=Path, help="a file whose suffix names the form")
     compare.set_defaults(run=_compare)
+    history = commands.add_parser("history", help="the gates over many runs, drawn")
+    history.add_argument("run_files", type=Path, nargs="+", metavar="RUN.json")
+    history.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="HISTORY",
+        help="where to: .html, .svg or .md",
+    )
+    history.set_defaults(run=_history)
     power = commands.add_parser("power", help="how many images a metric needs to see a defect")
     calibration.add_power(power)
     power.set_defaults(run=_power)

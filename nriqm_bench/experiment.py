@@ -312,7 +312,8 @@ class Lab(Imagery):
                 "size": self.size,
             },
             settings=self.settings.as_dict()
-            | {"noise_levels": list(self.levels(cases.GAUSSIAN_NOISE)), "floor_splits": SPLITS},
+            | {"noise_levels": list(self.levels(cases.GAUSSIAN_NOISE)), "floor_splits": SPLITS}
+            | {"extractor_keys": self.extractor_keys()},
             rows=sorted(rows, key=Row.sort_key),
             gates=sorted(gates, key=Gate.sort_key),
             notes=[*self.notes, *told, *notes, *self.store.notes],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -219,6 +220,17 @@ class Imagery:
         if spec not in self._unfitted:
             self._unfitted[spec] = extractors.open(spec, device=self.settings.device)
         return self._unfitted[spec]
+
+    def extractor_keys(self) -> dict[str, str]:
+        """Of the extractors that were opened: a short hash of name, weights and preprocessing.
+
+        Those that learn from the training images are told by dataset, seed and code.
+        """
+        opened = {spec: one for spec, one in self._unfitted.items() if not hasattr(one, "fit")}
+        return {
+            spec: hashlib.sha256(one.key().encode()).hexdigest()[:12]
+            for spec, one in sorted(opened.items())
+        }
 
     def missing(self, case: Case, source: str, extractor: str = "") -> str:
         """What the images of `source` lack for `case` in a feature space; empty when nothing."""

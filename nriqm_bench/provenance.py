@@ -41,6 +41,7 @@ def environment() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = "not installed"
+    found["code"] = code_digest()[:12]
     found["made"] = datetime.now(UTC).isoformat(timespec="seconds")
     for variable in ("GITHUB_SHA", "CI_COMMIT_SHA"):
         if os.environ.get(variable):

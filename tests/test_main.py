@@ -90,15 +90,70 @@ def test_report_to_a_file(saved, tmp_path):
     assert (tmp_path / "x.md").read_text(encoding="utf-8").startswith("## ")
 
 
-def test_compare(saved, tmp_path, capsys):
+@pytest.fixture
+def both(saved, tmp_path):
+    """A run, and one whose diversity is far worse."""
     path, found = saved
-    gates = [dataclasses.replace(g, verdict="fail") for g in found.gates]
+    gates = [
+        dataclasses.replace(g, value=2.0, interval=None) if g.name == "diversity" else g
+        for g in found.gates
+    ]
     write(dataclasses.replace(found, gates=gates), tmp_path / "after.json")
-    both = [str(path), str(tmp_path / "after.json")]
+    return [str(path), str(tmp_path / "after.json")]
+
+
+def test_compare(both, capsys):
     assert main(["compare", *both]) == 0
     assert main(["compare", *both, "--fail-on-regression"]) == 1
+    assert "REGRESSION: diversity (8.4 -> 2, worse by +25 floor SD" in capsys.readouterr().out
+    # The other way around it got better.
+    assert main(["compare", *reversed(both), "--fail-on-regression"]) == 0
     assert main(["compare", both[0], both[0], "--fail-on-regression"]) == 0
-    assert "REGRESSION" in capsys.readouterr().out
+    assert capsys.readouterr().out.endswith(
+        "NO REGRESSION: 3 gates and 6 rows compared; undecided: fidelity\n"
+    )
+
+
+@pytest.mark.parametrize("form", ["md", "html", "json", "csv"])
+def test_compare_in_every_form(both, tmp_path, capsys, form):
+    assert main(["compare", *both, "--to", form]) == 0
+    told = capsys.readouterr().out
+    path = tmp_path / "new" / f"compared.{form}"
+    assert main(["compare", *both, "-o", str(path), "--fail-on-regression"]) == 1
+    assert path.read_text(encoding="utf-8") == told
+    assert capsys.readouterr().out.startswith("REGRESSION: diversity")
+
+
+def test_compare_the_generators_of_one_run(saved, tmp_path, capsys):
+    path, found = saved
+    assert main(["compare", str(path)]) == 2
+    assert "must have two or more" in capsys.readouterr().err
+    gates = [*found.gates, *(dataclasses.replace(g, generator="new") for g in found.gates)]
+    two = dataclasses.replace(found, generator=[*found.generator, {"name": "new"}], gates=gates)
+    write(two, tmp_path / "two.json")
+    assert main(["compare", str(tmp_path / "two.json")]) == 0
+    assert capsys.readouterr().out.startswith("model -> new\n")
+
+
+def test_compare_refuses_other_data_and_forms(saved, both, tmp_path, capsys):
+    other = dataclasses.replace(saved[1], settings=saved[1].settings | {"n": 64})
+    write(other, tmp_path / "other.json")
+    assert main(["compare", both[0], str(tmp_path / "other.json")]) == 2
+    assert main(["compare", *both, "-o", str(tmp_path / "x.txt")]) == 2
+    err = capsys.readouterr().err.splitlines()
+    assert "they differ in n (200 and 64)" in err[0]
+    assert "must end in .md, .html, .json, .csv" in err[1]
+
+
+@pytest.mark.parametrize(("form", "start"), [("html", "<!doc"), ("svg", "<?xml"), ("md", "## His")])
+def test_history(both, tmp_path, capsys, form, start):
+    path = tmp_path / f"history.{form}"
+    assert main(["history", *both, "-o", str(path)]) == 0
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith(start)
+    assert ("after.json" in text) is (form != "svg")
+    assert main(["history", *both, "-o", str(tmp_path / "x.png")]) == 2
+    assert "must end in .html, .svg, .md" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["{", '{"schema_version": "9.0"}'])

@@ -123,9 +123,8 @@ SPECS: tuple[GateSpec, ...] = (
         trial=regression.trial,
         missing=regression.missing,
         range=(0.0, math.inf),
-        unit="floor SD of the baseline",
+        unit="SD of a difference by chance",
         calibrated=False,
-        limit=regression.LIMIT,
         needs_metric=False,
     ),
 )
@@ -219,8 +218,9 @@ def _threshold(lab: Lab, generator: str, spec: GateSpec, found: Finding) -> floa
     for name in (spec.name, spec.metric) if spec.name not in NAMES else (spec.name,):
         if name in said:
             return said[name]
-    if spec.limit is not None:
-        return spec.limit
+    own = spec.limit if found.limit is None else found.limit
+    if own is not None:
+        return own
     level = spec.level or _family(lab, generator)[spec.name]
     limit = found.floor.threshold(level, spec.direction)
     if found.tolerance is None:
@@ -244,7 +244,8 @@ def _family(lab: Lab, generator: str) -> dict[str, float]:
 
 
 def _reason(spec: GateSpec, found: Finding, threshold: float) -> str:
-    if spec.limit is not None or spec.name not in NAMES:
+    own = spec.limit if found.limit is None else found.limit
+    if own is not None or spec.name not in NAMES:
         return f"{found.told}; the limit is {threshold:.4g}"
     tail = found.floor.tail(found.value, spec.direction)
     return (

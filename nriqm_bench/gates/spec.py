@@ -28,6 +28,8 @@ class Finding:
         The value's 95 % interval, or None.
     tolerance
         A threshold that is allowed whatever the floor says; None for none.
+    limit
+        The threshold, where what was found decides it; None where spec and floor do.
     """
 
     value: float
@@ -35,6 +37,7 @@ class Finding:
     told: str
     interval: Sequence[float] | None = None
     tolerance: float | None = None
+    limit: float | None = None
 
 
 @dataclass(frozen=True)

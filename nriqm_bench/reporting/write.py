@@ -32,7 +32,11 @@ def write(run: Run, path: Path) -> None:
     OSError
         When the folder cannot be made or written.
     """
-    text = renderer(path.suffix)(run)
+    save(renderer(path.suffix)(run), path)
+
+
+def save(text: str, path: Path) -> None:
+    """Write `text` to `path`, whole or not at all; `OSError` when it cannot be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:

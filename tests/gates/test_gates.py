@@ -190,5 +190,5 @@ def test_data_without_masks_or_sites_have_fewer_gates(tmp_path):
     assert told["memorisation"] == told["fidelity"] == ""
     assert "masks of the training images" in told["anatomy"]
     assert "two sites or more" in told["sites"]
-    assert told["regression"] == "no --nriqm-baseline RUN.json was given"
+    assert told["regression"] == "no baseline yet: no --nriqm-baseline RUN.json was given"
     assert gates.judge(lab, "samples", "memorisation").verdict in ("pass", "untrusted")

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from nriqm_bench import Lab, Settings, gates
-from nriqm_bench.reporting import to_json
-from nriqm_bench.reporting.compare import REGRESSION
+from nriqm_bench.gates import regression
+from nriqm_bench.reporting import from_json, to_json
+from nriqm_bench.reporting.compare import compare, critical
 from nriqm_bench.settings import SettingsError
 
 N = 24
+JUDGED = ("fidelity", "memorisation", "diversity")
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +49,9 @@ def opened(data):
 def baseline(opened, tmp_path):
     """A run whose gates were better than now by `by` floor SD."""
 
-    def baseline(by=0.0, **changes):
+    def baseline(by=0.0, names=JUDGED, **changes):
         lab = opened()
-        found = [gates.judge(lab, "model", n) for n in ("fidelity", "memorisation", "diversity")]
+        found = [gates.judge(lab, "model", n) for n in names]
         better = [
             dataclasses.replace(
                 g, value=g.value - (by if g.direction == "above" else -by) * g.floor_sd
@@ -61,33 +65,59 @@ def baseline(opened, tmp_path):
     return baseline
 
 
-def test_without_a_baseline_there_is_nothing_to_compare_with(opened):
-    assert gates.unreadable(opened(), "model", "regression").startswith("no --nriqm-baseline")
+def test_without_a_baseline_there_is_nothing_to_compare_with(opened, tmp_path):
+    told = gates.unreadable(opened(), "model", "regression")
+    assert told == "no baseline yet: no --nriqm-baseline RUN.json was given"
+    path = tmp_path / "none.json"
+    lab = opened(baseline=str(path))
+    told = f"no baseline yet: {path} does not exist"
+    assert gates.unreadable(lab, "model", "regression") == told
+    assert lab.notes.count(told) == 1
 
 
-@pytest.mark.parametrize(("by", "verdict"), [(0.0, "pass"), (4.0, "pass"), (4.5, "fail")])
-def test_a_worsening_beyond_the_difference_of_two_draws_fails(opened, baseline, by, verdict):
-    lab = opened(baseline=baseline(by))
+@pytest.mark.parametrize("by", [0.0, 3.0, 20.0])
+def test_the_gate_says_what_comparing_the_runs_says(opened, baseline, by):
+    path = baseline(by)
+    lab = opened(baseline=path)
     assert gates.unreadable(lab, "model", "regression") == ""
     gate = gates.judge(lab, "model", "regression")
-    assert gate.verdict == verdict, gate.reason
-    assert gate.value == pytest.approx(by, abs=1e-6)
-    assert gate.threshold == pytest.approx(3 * np.sqrt(2)) == REGRESSION
-    assert gate.floor_sd == pytest.approx(np.sqrt(2))
+    now = lab.run([], [gates.judge(lab, "model", name) for name in JUDGED])
+    (found,) = compare(from_json(Path(path).read_text()), now)
+    assert (gate.verdict == "fail") is found.regressed is (by == 20)
+    assert gate.value == pytest.approx(max(c.z for c in found.gates if c.word != "undecided"))
+    assert gate.threshold == pytest.approx(critical(3))
+    assert gate.floor_sd == pytest.approx(1)
 
 
-def test_the_worst_gate_is_named(opened, baseline):
-    reason = gates.judge(opened(baseline=baseline(9)), "model", "regression").reason
-    assert "of 3 gates 3 are worse than in the baseline" in reason
-    assert "+9.0 floor SD" in reason
+def test_what_is_worse_is_named_with_its_difference_and_interval(opened, baseline):
+    reason = gates.judge(opened(baseline=baseline(20)), "model", "regression").reason
+    assert reason.startswith("of 3 gates 3 regressed against the baseline: ")
+    assert "diversity (" in reason
+    assert "worse by +20 floor SD, 95 % +17 to +23)" in reason
+    assert reason.endswith("the limit is 2.713")
 
 
 def test_an_improvement_is_no_regression(opened, baseline):
-    assert gates.judge(opened(baseline=baseline(-9)), "model", "regression").verdict == "pass"
+    gate = gates.judge(opened(baseline=baseline(-20)), "model", "regression")
+    assert gate.verdict == "pass"
+    assert "none regressed against the baseline; most of all" in gate.reason
+
+
+def test_a_gate_that_is_not_judged_any_more_fails(opened, baseline):
+    limited = opened(gates=(("fid", 100.0),))
+    gone = gates.judge(limited, "model", "limit-fid")
+    path = baseline()
+    found = json.loads(Path(path).read_text())
+    decided = dataclasses.replace(gone, verdict="pass").to_dict()
+    Path(path).write_text(json.dumps(found | {"gates": [*found["gates"], decided]}))
+    gate = gates.judge(opened(baseline=path), "model", "regression")
+    assert gate.verdict == "fail"
+    assert gate.value == regression.GONE
+    assert "limit-fid (it decided before, and is not judged any more)" in gate.reason
 
 
 def test_the_user_sets_how_much_worse_is_too_much(opened, baseline):
-    lab = opened(baseline=baseline(4.5), gates=(("regression", 6.0),))
+    lab = opened(baseline=baseline(20), gates=(("regression", 30.0),))
     assert gates.judge(lab, "model", "regression").verdict == "pass"
 
 
@@ -108,11 +138,19 @@ def test_what_is_no_run_is_refused_in_one_sentence(opened, tmp_path, text, told)
     path.write_text(text)
     with pytest.raises(SettingsError, match=rf"run.json is of no use: .*{told}"):
         opened(baseline=str(path))
-    with pytest.raises(SettingsError, match="No such file"):
-        opened(baseline=str(tmp_path / "none.json"))
+    with pytest.raises(SettingsError, match="of no use: Is a directory"):
+        opened(baseline=str(tmp_path))
+
+
+def test_the_file_is_read_once(opened, baseline):
+    path = baseline()
+    lab = opened(baseline=path)
+    Path(path).write_text("{")
+    assert gates.judge(lab, "model", "regression").verdict == "pass"
 
 
 def test_a_baseline_of_another_generator_is_told(opened, baseline, data):
     two = (str(data / "model.npz"), str(data / "model.npz"))
     lab = opened(baseline=baseline(), generator=two)
+    assert gates.unreadable(lab, "model", "regression") == ""
     assert gates.unreadable(lab, "model-2", "regression").endswith("has no gate of model-2")
