@@ -45,17 +45,17 @@ class Waves(torch.nn.Module):
         return z
 
 
-def smooth(n, seed):
+def smooth(n, seed, side):
     """Images of the kind of `Waves`."""
-    noise = ndimage.uniform_filter(np.random.default_rng(seed).random((n, SIDE, SIDE)), (0, 9, 9))
+    noise = ndimage.uniform_filter(np.random.default_rng(seed).random((n, side, side)), (0, 9, 9))
     return np.float32((noise - noise.min()) / np.ptp(noise))
 
 
-def write_flair(folder):
+def write_flair(folder, side=SIDE):
     """NIfTI slices in the three parts, two a subject."""
     for part, seed in (("train", 0), ("reference", 1), ("held-out", 2)):
         (folder / part).mkdir(parents=True)
-        for i, image in enumerate(smooth(N, seed)):
+        for i, image in enumerate(smooth(N, seed, side)):
             name = f"sub-{seed}{i // 2:02}_slice-{i % 2}_flair.nii.gz"
             nibabel.save(nibabel.Nifti1Image(image, np.eye(4)), folder / part / name)
 
@@ -94,11 +94,11 @@ class Box:
         self.folder = folder
         self._process = None
 
-    def run(self, argv, **env):
-        """Exit code and output of a command in the folder."""
+    def run(self, argv, cwd=None, **env):
+        """Exit code and output of a command in the folder, or another."""
         output = self.folder / "output.txt"
         output.write_text("")
-        asked = {"argv": argv, "cwd": str(self.folder), "env": {**SMALL, **self.env, **env}}
+        asked = {"argv": argv, "cwd": str(cwd or self.folder), "env": {**SMALL, **self.env, **env}}
         self.process.stdin.write(json.dumps(asked | {"output": str(output)}) + "\n")
         self.process.stdin.flush()
         return int(self.process.stdout.readline()), output.read_text(encoding="utf-8")

@@ -19,6 +19,7 @@ ELSEWHERE = {
     ),
     r"pytest --pyargs .* '?(brats|msd|ixi|dicom):": "tests/datasets/test_data_check.py",
     r"python -m nriqm_bench check brats:": "tests/datasets/test_data_check.py",
+    r"python model/train.py|pytest -k \"gates or noise\"": "tests/docs/test_recipes.py",
     r"pytest -s tests/": "tests/datasets/test_phantom_calibration.py",
     r"python data/demo/train.py": "data/demo/train.py",
     r"python -m nriqm_bench demo train --score": "tests/demo/test_train.py",
