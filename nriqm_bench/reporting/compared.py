@@ -196,6 +196,8 @@ def notes(one: Comparison) -> list[str]:
         told.append(f"not run any more: {', '.join(one.vanished[:6])}{more}")
     if one.named:
         told.append(f"also differing: {', '.join(one.named)}")
+        if any(name.startswith("seed") for name in one.named):
+            told.append("other seeds mean other images, which widens every interval")
     return told
 
 
