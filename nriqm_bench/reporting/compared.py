@@ -73,14 +73,11 @@ def text(found: Sequence[Comparison], width: int = 80, unicode: bool = True) -> 
 
     for one in found:
         lines += [one.title, ("─" if unicode else "-") * min(len(one.title), width)]
-        for name, header, rows in tables(one):
-            if name != GATES[0]:
-                lines.append("")
-            lines += _columns(header, rows, width)
-        lines.append("")
-        if said := notes(one):
-            for told in said:
-                wrapped(told)
+        for _, header, rows in tables(one):
+            lines += [*_columns(header, rows, width), ""]
+        for told in notes(one):
+            wrapped(told)
+        if lines[-1]:
             lines.append("")
     wrapped(EXPLAINED)
     lines.append("")
@@ -204,7 +201,7 @@ def notes(one: Comparison) -> list[str]:
 def _cells(c: Change, told: Callable[[float], str] = effect) -> Sequence[str]:
     by = "-"
     if c.effect is not None and c.high is not None:
-        by = f"{told(c.effect)} ± {number(c.high - c.effect, 2)}"
+        by = f"{told(c.effect)} ± {told(c.high - c.effect).removeprefix('+')}"
     return (c.name, number(c.before), number(c.after), by, _meaning(c.word, c.turned))
 
 
