@@ -57,7 +57,7 @@ def _report(asked: argparse.Namespace) -> int:
         write(run, asked.output)
     elif asked.to == "terminal":
         lines = terminal.render(run, _width(), _unicode(), asked.verbose - asked.quiet)
-        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
     else:
         sys.stdout.write(renderer(_FORMS[asked.to])(run))
     return 0

@@ -341,7 +341,8 @@ class Lab(Imagery):
         Parameters
         ----------
         recipe
-            What decides the values, as JSON types: they are cached by it.
+            What decides the values, as JSON types: they are cached by it. The first key says
+            what they are, for the progress bar.
         statistic
             Of rows of the three parts, pooled in the order of `PARTS`.
         """
@@ -349,7 +350,7 @@ class Lab(Imagery):
         def compute() -> list[float]:
             return [
                 float(statistic(np.concatenate([real, train]), fake))
-                for real, fake, train in self.splits()
+                for real, fake, train in self._show(self.splits(), next(iter(recipe)))
             ]
 
         values: list[float] = self.store.value(recipe, compute)

@@ -211,6 +211,8 @@ class Imagery:
             found = self._opened(spec)
             if hasattr(found, "fit"):
                 found = found.fit(content_key(self.recipe("train")), lambda: self.images("train"))
+                if hasattr(found, "segmenter"):
+                    found.segmenter.progress = self.progress
             self._extractors[spec] = found
         return self._extractors[spec]
 

@@ -161,7 +161,7 @@ def gate(request: pytest.FixtureRequest, nriqm_lab: Lab, nriqm_gate_point: tuple
     found = gates.judge(nriqm_lab, *nriqm_gate_point)
     told = ("verdict", "metric", "extractor", "value", "threshold", "direction")
     request.node.user_properties += [
-        *_properties(found, (*told, "floor_mean", "floor_sd", "reason")),
+        *_properties(found, (*told, "interval", "floor_mean", "floor_sd", "reason")),
         (GATE, json.dumps(found.to_dict())),
     ]
     if found.pairs and nriqm_lab.settings.pictured:
@@ -257,8 +257,11 @@ def pytest_runtest_makereport(
     made = item.stash.get(_CURVE, None)
     if made is not None and (report.when == "call" or (report.when == "setup" and report.skipped)):
         row = _row(item, *made, report, call)
-        told = ("verdict", "effect", "detection_level", "noise_equivalent", "expectation", "reason")
-        report.user_properties += [*_properties(row, told), (ROW, json.dumps(row.to_dict()))]
+        told = ("source", "metric", "extractor", "verdict", "effect", "detection_level")
+        properties = _properties(row, (*told, "noise_equivalent", "expectation", "reason"))
+        report.user_properties += [*properties, (ROW, json.dumps(row.to_dict()))]
+        # JUnit takes them from the report of the teardown, which is made of the item's.
+        item.user_properties += properties
     return report
 
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from fnmatch import fnmatchcase
 from functools import cached_property
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,6 +22,8 @@ from nriqm_bench import expected
 from nriqm_bench.settings import OPTIONS, Option, Settings, SettingsError
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from nriqm_bench.cases import Case
     from nriqm_bench.experiment import Lab
     from nriqm_bench.reporting import Agreement, Downstream, Gate, Picture, Row, Run
@@ -43,7 +47,8 @@ class Session:
         self.agreement: list[Agreement] = []
         self._lab: Lab | None = None
         self._run: Run | None = None
-        self._screen: TextIO | None = None
+        self._screen: _Below | None = None
+        self._bars: list[tqdm[Any]] = []
 
     @property
     def lab(self) -> Lab:
@@ -151,18 +156,46 @@ class Session:
             return [pytest.param(case, id=case.name) for case in downstream.damages(self.lab)]
 
     def progress(self, items: Iterable[Any], description: str, total: int) -> Iterable[Any]:
-        """Show a long step on the terminal, past pytest's capture; silent when it is none."""
+        """Show a long step below pytest's line, past its capture; of steps in steps the innermost.
+
+        Silent with ``-q``, in an xdist worker, and where standard error is no terminal.
+        """
+        return self._shown(items, description, total) if self._watched() else items
+
+    def _shown(self, items: Iterable[Any], description: str, total: int) -> Iterator[Any]:
         from tqdm import tqdm
 
+        # All on one line: by itself tqdm would draw a step inside another one line lower.
+        place: dict[str, Any] = {"file": self._screen, "position": 0, "dynamic_ncols": True}
+        bar = tqdm(items, description, total, leave=False, **place)
+        self._bars.append(bar)
+        try:
+            yield from bar
+        finally:
+            self._close(bar)
+
+    def _close(self, bar: tqdm[Any]) -> None:
+        bar.close()
+        if bar in self._bars:
+            self._bars.remove(bar)
+            # What this step was a part of is seen again.
+            for outer in self._bars[-1:]:
+                outer.refresh()
+
+    def pytest_runtest_logfinish(self) -> None:
+        """Close what is shown: an error in the midst of a step leaves it open."""
+        while self._bars:
+            self._close(self._bars[-1])
+
+    def _watched(self) -> bool:
+        """Whether somebody looks at a terminal on which a step can be shown."""
+        if hasattr(self.config, "workerinput") or self.config.get_verbosity() < 0:
+            return False
         if self._screen is None:
             capture = self.config.pluginmanager.getplugin("capturemanager")
-            with capture.global_and_fixture_disabled():
-                self._screen = _terminal()
-        quiet = not self._screen.isatty() or hasattr(self.config, "workerinput")
-        shown: Iterable[Any] = tqdm(
-            items, description, total, leave=False, file=self._screen, disable=quiet
-        )
-        return shown
+            with capture.global_and_fixture_disabled() if capture else nullcontext():
+                self._screen = _Below.standard_error()
+        return self._screen.isatty() and os.environ.get("TERM") != "dumb"
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -173,7 +206,7 @@ class Session:
         if hasattr(self.config, "workerinput"):
             return
         carried = [(name, value) for name, value in report.user_properties if name in CARRIERS]
-        report.user_properties = [p for p in report.user_properties if p not in carried]
+        report.user_properties = [p for p in report.user_properties if p[0] not in CARRIERS]
         for name, value in carried if report.when != "teardown" else ():
             self._collect(name, json.loads(str(value)), report)
 
@@ -236,7 +269,8 @@ class Session:
             from nriqm_bench import reporting
 
             self.config.hook.pytest_nriqm_finished(config=self.config, run=self._run)
-            for path in self.lab.settings.report:
+            paths = self.lab.settings.report
+            for path in self.progress(paths, "writing reports", len(paths)):
                 reporting.write(self._run, Path(path))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -246,12 +280,14 @@ class Session:
         from nriqm_bench.reporting import terminal
 
         writer = terminalreporter._tw
-        terminalreporter.section("nriqm_bench", sep="=")
+        verbosity = self.config.get_verbosity()
+        if verbosity > -2:
+            terminalreporter.section("nriqm_bench", sep="=")
         for line in terminal.render(
             self._run,
             width=max(80, writer.fullwidth),
             unicode=_unicode(writer._file),
-            verbosity=self.config.get_verbosity(),
+            verbosity=verbosity,
             reports=self.lab.settings.report,
         ):
             terminalreporter.write_line(line, **terminal.markup(line))
@@ -288,9 +324,23 @@ def _skipped(reason: str, name: str = "none") -> Any:
     return pytest.param(None, id=name, marks=pytest.mark.skip(reason=reason))
 
 
-def _terminal() -> TextIO:
-    """A copy of the standard error stream, which pytest's capture does not reach."""
-    return open(os.dup(2), "w", encoding="utf-8")
+class _Below(TextIOWrapper):
+    """A copy of standard error, which pytest's capture does not reach, one line below the cursor.
+
+    pytest leaves its cursor in the middle of a line of dots. Every write makes room below it (at
+    the bottom the screen scrolls), goes there and comes back: DEC's IND, RI, DECSC and DECRC.
+    """
+
+    @classmethod
+    def standard_error(cls) -> _Below:
+        encoding = getattr(sys.__stderr__, "encoding", None) or "utf-8"
+        return cls(os.fdopen(os.dup(2), "wb"), encoding, errors="replace", newline="")
+
+    def write(self, text: str) -> int:
+        written = super().write(f"\x1bD\x1bM\x1b7\r\n{text}\x1b8")
+        # tqdm does not always: late, it would come between lines of pytest.
+        self.flush()
+        return written
 
 
 def _unicode(stream: Any) -> bool:

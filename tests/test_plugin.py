@@ -77,14 +77,31 @@ def rows(found):
     return json.dumps([{k: v for k, v in row.items() if k != "seconds"} for row in found["rows"]])
 
 
+def junit(path):
+    """Properties of every test case in a JUnit file."""
+    cases = ElementTree.parse(path).getroot().iter("testcase")
+    return {
+        case.get("name"): {p.get("name"): p.get("value") for p in case.iter("property")}
+        for case in cases
+    }
+
+
 def samples(path, images):
     np.savez(path, images=np.asarray(images, np.float32))
     return path
 
 
-def test_suite_reports_every_metric_on_held_out_images(run):
-    result, found = run("-k", "gaussian")
+def test_suite_reports_every_metric_on_held_out_images(run, pytester):
+    result, found = run("-k", "gaussian", "--junitxml=junit.xml")
     assert result.ret in (0, 1)
+    told = junit(pytester.path / "junit.xml")
+    assert len(told) == len(found["rows"])
+    for row in found["rows"]:
+        of_case = told[f"test_noise[gaussian-noise-held-out-pixels-{row['metric']}]"]
+        assert of_case["nriqm_verdict"] == row["verdict"]
+        assert float(of_case["nriqm_effect"]) == row["effect"]
+        assert of_case["nriqm_reason"] == row["reason"]
+        assert "nriqm_row" not in of_case
     metrics = {row["metric"] for row in found["rows"]}
     assert {"fid", "kid", "precision", "recall", "density", "coverage", "vendi"} <= metrics
     fid = next(row for row in found["rows"] if row["metric"] == "fid")
@@ -435,10 +452,14 @@ def test_case_marker_is_required(run, pytester):
     result.stdout.fnmatch_lines(["*nriqm_case*"])
 
 
-def test_serial_shuffled_and_distributed_runs_give_equal_rows(run):
-    _, serial = run("--nriqm-cache=off", report="serial.json")
+def test_serial_shuffled_and_distributed_runs_give_equal_rows(run, pytester):
+    _, serial = run("--nriqm-cache=off", "--junitxml=serial.xml", report="serial.json")
     _, shuffled = run("--nriqm-cache=off", "-p", "randomly", report="shuffled.json")
-    _, workers = run("--nriqm-cache=off", "-n2", report="workers.json")
+    _, workers = run("--nriqm-cache=off", "-n2", "--junitxml=workers.xml", report="workers.json")
+    told = junit(pytester.path / "serial.xml")
+    assert told == junit(pytester.path / "workers.xml")
+    assert sum("nriqm_verdict" in of_case for of_case in told.values()) == len(serial["rows"])
+    assert not {"nriqm_row", "nriqm_gate"} & {name for of_case in told.values() for name in of_case}
     assert len(serial["rows"]) >= 16
     assert rows(serial) == rows(shuffled) == rows(workers)
 

@@ -180,14 +180,3 @@ def labels(data: ImageSet) -> NDArray[np.uint8]:
     """The masks, which are always there."""
     assert data.masks is not None
     return data.masks
-
-
-def main() -> None:
-    """Run this command by itself: ``python -m nriqm_bench.demo.train``."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_arguments(parser)
-    sys.stdout.write("\n".join(run(parser.parse_args())) + "\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ _NOISE = 0.25
 _SLICES = 16
 
 Floats = NDArray[np.float32]
+Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
 
 
 class Segmenter:
@@ -53,6 +54,12 @@ class Segmenter:
         Of the first weights and of everything that is drawn in training.
     least
         A found piece of fewer pixels than this, or less than a tenth of the largest, is dropped.
+
+    Attributes
+    ----------
+    progress
+        ``(iterable, description, total) -> iterable``, wrapped around the steps of training; None
+        for nothing.
     """
 
     def __init__(
@@ -70,6 +77,7 @@ class Segmenter:
         self._train = train
         self.device = device
         self.steps, self.side, self.seed, self.least = steps, side, seed, least
+        self.progress: Progress | None = None
         self._network: torch.nn.Module | None = None
         self._channels = 0
 
@@ -99,6 +107,11 @@ class Segmenter:
         found = found.reshape(len(x), *x.shape[2:])
         return np.stack([unet.without_specks(f, self.least) for f in found]).astype(np.uint8)
 
+    def _show(self, steps: Iterable[int]) -> Iterable[int]:
+        if self.progress is None:
+            return steps
+        return self.progress(steps, "training the segmenter", self.steps)
+
     def _learn(self, train: ImageSet) -> torch.nn.Module:
         if train.masks is None or not train.masks.any():
             have = "no masks" if train.masks is None else "empty masks"
@@ -111,6 +124,7 @@ class Segmenter:
             lambda: _batch(images, masks, self.side, rng),
             steps=self.steps,
             seed=self.seed,
+            show=self._show,
         )
         return network.to(self.device)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 
 from nriqm_bench.reporting import downstream, summary
@@ -11,69 +12,88 @@ from nriqm_bench.reporting.schema import Gate, Run
 # A comment on GitHub holds 65 536 characters, the least of those who show Markdown.
 LIMIT = 65_000
 
-# Failed cases told one by one, at most.
-FAILURES = 100
+# The shares of that which the parts that are never folded may take: of more lines than fit, the
+# first are told.
+_DECISION, _FACTS, _NOTES = 0.1, 0.05, 0.1
+_FAILED, _GATES, _REASONS = 0.25, 0.2, 0.2
+_CUT = "more, to stay below the limit of a comment; the other forms of the report hold them"
+
+# What would be read as markup, or end a cell of a table.
+_MARKS = re.compile(r"[|`*~\\\[]|(?<!\w)_|_(?!\w)")
+# Who or what would be called: a zero-width space lets no name follow.
+_CALLS = re.compile(r"@|#(?=\d)")
 
 
 def render(run: Run, limit: int = LIMIT) -> str:
-    """The run as GitHub-flavoured Markdown of at most `limit` characters where that can be.
+    """The run as GitHub-flavoured Markdown of at most `limit` characters.
 
-    The decision, what failed and the gates always stay; folded parts that do not fit are left out
-    from the last on, and the text says which.
+    The decision, what failed and the gates come first, each cut to its share of the room; then
+    folded parts, of which those that do not fit are left out. The text says what is left out.
     """
-    shown = _always(run)
+    shown = _always(run, limit)
     left_out = []
-    room = limit - len("\n\n".join(shown)) - 400
+    room = limit - len("\n\n".join(shown)) - 500
     for title, body in _folded(run):
         part = f"<details><summary>{_text(title)}</summary>\n\n{body}\n\n</details>"
-        room -= len(part) + 2
-        if room >= 0:
+        if len(part) + 2 <= room:
+            room -= len(part) + 2
             shown.append(part)
         else:
             left_out.append(title)
     if left_out:
         shown.append(
-            f"Left out, to stay below {limit} characters: {_text(left_out[0])}"
+            f"Left out, to stay below {limit} characters: {_text(left_out[0][:200])}"
             f"{f' and {len(left_out) - 1} more tables' if left_out[1:] else ''}. "
             "The other forms of the report hold them."
         )
     return "\n\n".join(shown) + "\n"
 
 
-def _always(run: Run) -> list[str]:
-    parts = [_decision(run)]
+def _always(run: Run, limit: int) -> list[str]:
+    parts = [_fitting(_decision(run), _DECISION * limit, "\n\n")]
     if failed := summary.failures(run):
-        parts.append("### Failed cases")
-        parts.append(
-            "\n".join(
-                f"- **{_text(row.case)}**, {_text(summary.metric_name(row, run))} on "
-                f"{_text(row.source)}: {_text(row.reason)}"
-                for row in failed[:FAILURES]
-            )
-        )
-        if len(failed) > FAILURES:
-            parts.append(f"and {len(failed) - FAILURES} more")
+        parts.append(f"### Failed cases ({len(failed)})")
+        told = [
+            f"- **{_text(row.case)}**, {_text(summary.metric_name(row, run))} on "
+            f"{_text(row.source)}: {_text(row.reason)}"
+            for row in failed
+        ]
+        parts.append(_fitting(told, _FAILED * limit))
     if run.gates:
         several = len({g.generator for g in run.gates}) > 1
+        gates = summary.failed_first(run.gates)
+        names = [
+            f"{_text(g.generator)}: {_text(g.name)}" if several else _text(g.name) for g in gates
+        ]
         parts.append("### Gates")
-        parts.append(
-            _table(
-                (*(["generator"] if several else []), *_GATE),
-                [(*([g.generator] if several else []), *_gate(g)) for g in _failed_first(run)],
-            )
-        )
-        told = [
-            f"- {f'{_text(g.generator)}: ' if several else ''}{_text(g.name)}: {_text(g.reason)}"
-            for g in run.gates
+        head, rule, *lines = _table(
+            (*(["generator"] if several else []), *_GATE),
+            [(*([g.generator] if several else []), *_gate(g)) for g in gates],
+        ).split("\n")
+        parts.append(f"{head}\n{rule}\n{_fitting(lines, _GATES * limit)}")
+        why = [
+            f"- {name}: {_text(g.reason)}"
+            for name, g in zip(names, gates, strict=True)
             if g.verdict != "pass"
         ]
-        parts += ["\n".join(told)] if told else []
-    parts.append("\n".join(f"- {name}: {_text(told)}" for name, told in summary.on_trial(run)))
-    if run.rows:
-        parts[-1] += f"\n- cases: {summary.counts(run)}"
+        parts += [_fitting(why, _REASONS * limit)] if why else []
+    parts.append("### On trial")
+    facts = [f"- {name}: {_text(told)}" for name, told in summary.on_trial(run)]
+    facts += [f"- cases: {summary.counts(run)}"] if run.rows else []
+    parts.append(_fitting(facts, _FACTS * limit))
     if run.notes:
-        parts.append("\n".join(f"- note: {_text(note)}" for note in run.notes))
+        parts.append(_fitting([f"- note: {_text(note)}" for note in run.notes], _NOTES * limit))
     return parts
+
+
+def _fitting(lines: Sequence[str], room: float, between: str = "\n") -> str:
+    """As many of the first lines as fit, and how many more there are."""
+    kept = list(lines)
+    while kept and len(between.join(kept)) > room:
+        kept.pop()
+    left = len(lines) - len(kept)
+    told = [f"\n{left} {_CUT}"] if left else []
+    return between.join([*kept, *told])
 
 
 def _folded(run: Run) -> list[tuple[str, str]]:
@@ -114,7 +134,7 @@ def _folded(run: Run) -> list[tuple[str, str]]:
     return parts
 
 
-_GATE = ("gate", "metric", "value", "floor", "limit", "verdict")
+_GATE = ("gate", "metric", "value", "95 %", "floor", "limit", "verdict")
 
 
 def _gate(gate: Gate) -> tuple[str, ...]:
@@ -122,25 +142,21 @@ def _gate(gate: Gate) -> tuple[str, ...]:
         gate.name,
         f"{gate.metric} ({gate.extractor})",
         summary.number(gate.value),
+        summary.interval(gate),
         f"{summary.number(gate.floor_mean)} ± {summary.number(gate.floor_sd, 2)}",
         summary.threshold(gate),
-        "**FAIL**" if gate.verdict == "fail" else gate.verdict,
+        "❌ FAIL" if gate.verdict == "fail" else gate.verdict,
     )
 
 
-def _failed_first(run: Run) -> list[Gate]:
-    return sorted(run.gates, key=lambda gate: (gate.generator, gate.verdict != "fail"))
-
-
-def _decision(run: Run) -> str:
+def _decision(run: Run) -> list[str]:
     decided = summary.decisions(run)
     if not decided:
-        return f"## nriqm_bench: {summary.counts(run) or 'nothing was run'}"
-    lines = [
+        return [f"## nriqm_bench: {summary.counts(run) or 'nothing was run'}"]
+    return [
         f"## {'✅ RELEASE' if released else '❌ DO NOT RELEASE'} {_text(name)}\n\n{_text(why)}"
         for name, released, why in decided
     ]
-    return "\n\n".join(lines)
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -149,8 +165,10 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _text(text: str) -> str:
-    """Words that others wrote: no markup, no cell's end, and nobody is called by an @."""
-    found = html.escape(text, quote=False)
-    for mark in "|@[`":
-        found = found.replace(mark, f"&#{ord(mark)};")
-    return " ".join(found.split())
+    """Words that others wrote: no markup, no cell's end, and nobody is called by an @.
+
+    An @ as an entity would not do: GitHub looks for names in what is shown.
+    """
+    found = html.escape(" ".join(text.split()), quote=False)
+    found = _CALLS.sub(lambda mark: f"{mark[0]}&#8203;", found)
+    return _MARKS.sub(lambda mark: f"&#{ord(mark[0])};", found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,8 +63,10 @@ def number(value: float | None, digits: int = 3) -> str:
     return text.replace("-0.", "-.").removeprefix("0") if text.startswith(("0.", "-0.")) else text
 
 
-def effect(value: float) -> str:
-    """An effect with its sign, one decimal below 10; a thousand is enough."""
+def effect(value: float | None) -> str:
+    """An effect with its sign, one decimal below 10, a thousand at most; - for none."""
+    if value is None or math.isnan(value):
+        return "-"
     if abs(value) < 0.05:
         return "+0.0"
     if abs(value) >= 999.5:
@@ -91,6 +94,11 @@ def _looked_at(run: Run) -> list[str]:
     """The feature spaces of the rows; where there are none, those that were asked for."""
     asked = [str(e) for e in run.settings.get("extractor", ())]
     return spaces(run) or asked or ["-"]
+
+
+def main_space(run: Run) -> str:
+    """The first feature space that was asked for."""
+    return _looked_at(run)[0]
 
 
 def metric_name(row: Row, run: Run) -> str:
@@ -148,24 +156,24 @@ def counts(run: Run) -> str:
 
 
 def decisions(run: Run) -> list[tuple[str, bool, str]]:
-    """For each generator with gates: its name, whether it may be released, and why."""
+    """For each generator with gates: its name, whether it may be released, and why.
+
+    Untrusted gates are named and count among the gates, but decide nothing.
+    """
     found = []
     for generator in dict.fromkeys(gate.generator for gate in run.gates):
         gates = [g for g in run.gates if g.generator == generator]
         failed = [g.name for g in gates if g.verdict == "fail"]
         passed = sum(g.verdict == "pass" for g in gates)
         untrusted = [g.name for g in gates if g.verdict == "untrusted"]
-        decided = passed + len(failed)
         if failed:
-            why = f"{len(failed)} of {decided} gates failed: {_listed(failed)}"
-        elif not passed:
-            why = "no gate could decide"
+            why = f"{len(failed)} of {len(gates)} gates failed: {_listed(failed)}"
+        elif passed:
+            why = f"{passed} of {len(gates)} gates passed"
         else:
-            why = (
-                f"{passed} of {decided} gates passed" if decided > 1 else f"passed {gates[0].name}"
-            )
+            why = f"none of {len(gates)} gates could decide"
         if untrusted:
-            why += f"; {_listed(untrusted)} did not decide: the metric failed its own case"
+            why += f"; untrusted: {_listed(untrusted)}"
         found.append((generator, bool(passed) and not failed, why))
     return found
 
@@ -200,9 +208,20 @@ def on_trial(run: Run) -> list[tuple[str, str]]:
     ]
 
 
+def failed_first(gates: Sequence[Gate]) -> list[Gate]:
+    """Gates that failed, then those that could not decide, then those that passed."""
+    order = ("fail", "untrusted")
+    return sorted(gates, key=lambda g: order.index(g.verdict) if g.verdict in order else len(order))
+
+
 def threshold(gate: Gate) -> str:
     """The limit as it is read: at most, or at least."""
     return f"{'<=' if gate.direction == 'above' else '>='} {number(gate.threshold)}"
+
+
+def interval(gate: Gate) -> str:
+    """The 95 % interval of a gate's value; empty where there is none."""
+    return "" if gate.interval is None else " to ".join(map(number, gate.interval))
 
 
 def pair_line(pair: object) -> str:
@@ -210,7 +229,7 @@ def pair_line(pair: object) -> str:
     p = dict(pair) if isinstance(pair, dict) else {}
     ratio = f", {number(p.get('ratio'), 2)} of that to real" if p.get("ratio") is not None else ""
     return (
-        f"sample {p.get('fake')} is {number(p.get('train_distance'))} from training image "
+        f"sample {p.get('fake')}: {number(p.get('train_distance'))} from training image "
         f"{p.get('train')} ({p.get('train_subject')}){ratio}"
     )
 

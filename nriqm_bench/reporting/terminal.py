@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from nriqm_bench.reporting import downstream, summary
 from nriqm_bench.reporting.schema import Gate, Row, Run
+from nriqm_bench.reporting.shapes import position, position_legend, sparkline
 
 # Characters of a cell of the matrix: an effect and its verdict.
 _COLUMN = 8
 # Characters of the name of a case beside it, on a page of 80.
 _LABEL = 26
 
-_BLOCKS = "▁▂▃▄▅▆▇█"
-_ASCII_BLOCKS = "_.-=+*#@"
 
-# From this width on, and how wide, a gate's place between floor and limit is drawn.
-_WIDE, _POSITION = 139, 20
-
-_BLOCKS = "▁▂▃▄▅▆▇█"
-_ASCII_BLOCKS = "_.-=+*#@"
+# From this width on curves are told with their ends and floors.
+_WIDE = 120
+# The columns of gates that a narrow page does without, the first of them last.
+_OPTIONAL = ("95 %", "worse to the right", "in")
+# Characters of a generator's name where it heads a column.
+_NAME = 20
 
 
 def render(
@@ -41,37 +42,29 @@ def render(
     unicode
         False: ASCII alone.
     verbosity
-        Below -1 the decision alone, at -1 failures and gates too; 0 the sensitivity matrix; above 0
-        every curve.
+        Below -1 the decision alone; -1 failures, gates and the decision; 0 also what is on trial,
+        the sensitivity matrix of the main feature space, what was found downstream, notes and
+        where reports lie; above 0 every matrix, every curve and every known blind spot.
     reports
         Where reports were written.
     """
     page = _Page(run, max(60, width), unicode)
-    if verbosity < -1:
-        page.decisions()
-        return page.lines
-    for name, told in summary.on_trial(run):
-        page.wrapped(f"{name + ':':11}{told}", indent=11)
-    page.failures()
-    if verbosity == 0:
-        for matrix in summary.matrices(run):
-            page.matrix(matrix)
-        if run.rows:
-            page.legend()
-    if verbosity > 0:
-        page.curves()
     if verbosity >= 0:
-        page.blind_spots(names=verbosity > 0)
-        if run.rows:
-            page.gap()
-            page.wrapped(f"cases:     {summary.counts(run)}", indent=11)
+        for name, told in summary.on_trial(run):
+            page.wrapped(f"{name + ':':11}{told}", indent=11)
+    if verbosity > -2:
+        page.failures()
+    if verbosity >= 0:
+        page.sensitivity(every=verbosity > 0)
         page.downstream(every=verbosity > 0)
-    page.gates()
+    if verbosity > -2:
+        page.gates()
     page.decisions()
-    for note in run.notes:
-        page.wrapped(f"note: {note}", indent=6)
-    if reports:
-        page.wrapped(f"reports: {', '.join(reports)}", indent=9)
+    if verbosity >= 0:
+        for note in run.notes:
+            page.wrapped(f"note: {note}", indent=6)
+        if reports:
+            page.wrapped(f"reports: {', '.join(reports)}", indent=9)
     return page.lines
 
 
@@ -101,8 +94,8 @@ class _Page:
 
     def heading(self, text: str) -> None:
         self.gap()
-        self.lines.append(text)
-        self.lines.append(("─" if self.unicode else "-") * min(len(text), self.width))
+        shown = _cut(self.plain(text), self.width)
+        self.lines += [shown, ("─" if self.unicode else "-") * len(shown)]
 
     def wrapped(self, text: str, indent: int = 0, first: int = 0) -> None:
         self.lines += textwrap.wrap(
@@ -110,9 +103,23 @@ class _Page:
             self.width,
             initial_indent=" " * first,
             subsequent_indent=" " * indent,
+            break_on_hyphens=False,
         ) or [""]
 
+    def listed(self, title: str, items: Sequence[str]) -> None:
+        """Items after a title; no line ends within one."""
+        line = self.plain(title)
+        for i, item in enumerate(items):
+            piece = f" {self.plain(item)}{',' if i < len(items) - 1 else ''}"
+            if len(line + piece) > self.width:
+                self.lines.append(line)
+                line = "   "
+            line += piece
+        self.lines.append(_cut(line, self.width))
+
     def plain(self, text: str) -> str:
+        """What the terminal can show; names of others may hold what would steer it."""
+        text = "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)
         return text if self.unicode else text.encode("ascii", "replace").decode()
 
     def table(
@@ -148,6 +155,45 @@ class _Page:
             what = f"{row.case}: {summary.metric_name(row, self.run)} on {row.source} {shape}: "
             self.wrapped(f"{row.verdict.upper():6}{what}{row.reason}", indent=6)
 
+    def sensitivity(self, every: bool) -> None:
+        """The matrix of the main feature space on held-out images, and how the others went."""
+        if not self.run.rows:
+            return
+        found = summary.matrices(self.run)
+        for matrix in found if every else found[:1]:
+            self.matrix(matrix)
+        self.gap()
+        self.wrapped(summary.MARK_LEGEND)
+        self.wrapped("cases of which nothing is asked are left out")
+        self.wrapped(summary.EXPLAINED[0])
+        if every:
+            self.curves()
+            self.blind_spots()
+        else:
+            self.other_matrices(found[1:])
+        self.gap()
+        more = "" if every else "; -v shows every table, curve and known blind spot"
+        self.wrapped(f"cases:     {summary.counts(self.run)}{more}", indent=11)
+
+    def other_matrices(self, matrices: Sequence[summary.Matrix]) -> None:
+        """A line each: how many verdicts of every kind."""
+        if not matrices:
+            return
+        told = [
+            Counter(c.verdict for cells in m.cells for c in cells if c is not None)
+            for m in matrices
+        ]
+        verdicts = [v for v in summary.MARKS if any(counted[v] for counted in told)]
+        self.heading("Other images and feature spaces")
+        self.table(
+            ["on", "in", *verdicts],
+            [
+                [m.source, m.space, *(str(counted[v] or "") for v in verdicts)]
+                for m, counted in zip(matrices, told, strict=True)
+            ],
+            left=2,
+        )
+
     def matrix(self, matrix: summary.Matrix) -> None:
         """Blocks of as many metrics as fit; a case of which a block asks nothing is left out."""
         if not any(c is not None and c.verdict != "unspecified" for r in matrix.cells for c in r):
@@ -177,51 +223,55 @@ class _Page:
             self.gap()
         self.table(lines[0], [*lines[1:], *rows], gap=1)
 
-    def legend(self) -> None:
-        self.gap()
-        self.wrapped(summary.MARK_LEGEND)
-        self.wrapped("cases of which nothing is asked are left out; -v shows every curve")
-        self.wrapped(summary.EXPLAINED[0])
-
     def curves(self) -> None:
-        header = ["case", "metric", "effect", "sees from", "as noise", "curve", "verdict"]
-        for source in dict.fromkeys(row.source for row in self.run.rows):
-            self.heading(f"Every curve on {source}")
-            rows = [
-                [
-                    row.case,
-                    summary.metric_name(row, self.run),
-                    summary.effect(row.effect),
-                    summary.number(row.detection_level, 2),
-                    summary.as_noise(row, self.run),
-                    sparkline(row.values, self.unicode),
-                    row.verdict,
-                ]
-                for row in self.run.rows
-                if row.source == source
-            ]
-            self.table(header, rows, left=2)
-        for line in summary.EXPLAINED:
+        """Under each case one line a curve; a wide page also has its ends and its floor."""
+        wide = self.width >= _WIDE
+        more = ["from", "to", "floor", "floor SD"] if wide else []
+        header = ["case", *more, "effect", "sees from", "as noise", "curve", "verdict"]
+        for matrix in summary.matrices(self.run):
+            self.heading(f"Every curve on {matrix.source} in {matrix.space}")
+            rows = []
+            for label, cells in zip(matrix.labels, matrix.cells, strict=True):
+                rows.append([label, *[""] * (len(header) - 1)])
+                for row in cells:
+                    if row is None:
+                        continue
+                    ends = (row.values[0], row.values[-1], row.floor_mean, row.floor_sd)
+                    told = [
+                        f"  {row.metric}",
+                        *(summary.number(end) for end in (ends if wide else ())),
+                        summary.effect(row.effect),
+                        summary.number(row.detection_level, 2),
+                        summary.as_noise(row, self.run),
+                        sparkline(row.values, self.unicode),
+                        row.verdict,
+                    ]
+                    rows.append(told)
+            self.table(header, rows)
+        self.gap()
+        for line in summary.EXPLAINED[1:]:
             self.wrapped(line)
 
-    def blind_spots(self, names: bool) -> None:
-        known = summary.blind_spots(self.run, names)
+    def blind_spots(self) -> None:
+        known = summary.blind_spots(self.run)
         if not known:
             return
-        self.heading("Known blind spots" if names else "Known blind spots (how many metrics)")
+        self.heading("Known blind spots")
         for reason, where in known:
             self.wrapped(f"{', '.join(where)}:", indent=4)
             self.wrapped(reason, indent=4, first=4)
 
     def downstream(self, every: bool) -> None:
-        """What segmenters found; of the metrics that rank alike all in a line, or one each."""
+        """What segmenters found, and which metrics rank alike: in the main space, or everywhere."""
         if self.run.downstream:
             self.heading(downstream.title(self.run))
             self.table(downstream.header(self.run), downstream.table(self.run), gap=1)
             for line in (*downstream.EXPLAINED, downstream.cost(self.run)):
                 self.wrapped(line, indent=2)
         last = ""
-        for over, space, rows in downstream.rankings(self.run):
+        found = downstream.rankings(self.run)
+        main = [ranking for ranking in found if ranking[1] == summary.main_space(self.run)]
+        for over, space, rows in found if every else main:
             title = downstream.ranking_title(over, rows)
             if title != last:
                 self.heading(title)
@@ -240,8 +290,7 @@ class _Page:
                 ]
                 self.table([f"in {space}", "tau", "95 %", "p"], lines)
             else:
-                told = ", ".join(f"{row.metric} {downstream.tau(row)}" for row in rows)
-                self.wrapped(f"{space}: {told}", indent=4)
+                self.listed(f"{space}:", [f"{row.metric} {downstream.tau(row)}" for row in rows])
 
     def gates(self) -> None:
         """One table a generator, with more columns on a wide page; of several all side by side."""
@@ -253,47 +302,65 @@ class _Page:
             self.side_by_side(names)
         for name in names:
             self.heading(f"Gates of {name}" if len(names) > 1 else "Gates")
-            self.gate_table([g for g in self.run.gates if g.generator == name])
+            gates = summary.failed_first([g for g in self.run.gates if g.generator == name])
+            self.gate_table(gates)
+            self.gate_reasons(gates)
 
     def side_by_side(self, names: Sequence[str]) -> None:
         """Values and verdicts, in blocks of as many generators as fit."""
         at = {(g.name, g.generator): g for g in self.run.gates}
         gates = list(dict.fromkeys(g.name for g in self.run.gates))
         cells = {key: f"{summary.number(g.value)} {_word(g)}" for key, g in at.items()}
-        column = max(map(len, [*cells.values(), *names]))
+        heads = {name: _cut(name, _NAME) for name in names}
+        column = max(map(len, [*cells.values(), *heads.values()]))
         room = max(1, (self.width - max(map(len, gates))) // (column + 2))
         for start in range(0, len(names), room):
             shown = names[start : start + room]
             if start:
                 self.gap()
             self.table(
-                ["gate", *shown],
+                ["gate", *(heads[name] for name in shown)],
                 [[gate, *(cells.get((gate, n), "-") for n in shown)] for gate in gates],
             )
 
     def gate_table(self, gates: Sequence[Gate]) -> None:
+        """All columns of `_OPTIONAL` that fit, beside those that are always there."""
         plus = "±" if self.unicode else "+-"
-        wide = self.width >= _WIDE
-        header = ["gate", "metric", *(["in"] if wide else []), "value"]
-        header += [*(["95 %"] if wide else []), "floor", "limit"]
-        header += [*(["floor, limit, value"] if wide else []), "verdict"]
-        rows = []
-        for g in gates:
-            row = [g.name, g.metric, *([g.extractor] if wide else []), summary.number(g.value)]
-            row += [_interval(g)] if wide else []
-            row += [
-                f"{summary.number(g.floor_mean)} {plus} {summary.number(g.floor_sd, 2)}",
-                summary.threshold(g),
-            ]
-            row += [*([position(g, self.unicode)] if wide else []), _word(g)]
-            rows.append(row)
-        self.table(header, rows, left=3 if wide else 2)
+        columns = {
+            "gate": [g.name for g in gates],
+            "metric": [g.metric for g in gates],
+            "in": [g.extractor for g in gates],
+            "value": [summary.number(g.value) for g in gates],
+            "95 %": [summary.interval(g) for g in gates],
+            "floor": [
+                f"{summary.number(g.floor_mean)} {plus} {summary.number(g.floor_sd, 2)}"
+                for g in gates
+            ],
+            "limit": [summary.threshold(g) for g in gates],
+            _OPTIONAL[1]: [position(g, self.unicode) for g in gates],
+            "verdict": [_word(g) for g in gates],
+        }
+        optional = [name for name in _OPTIONAL if any(columns[name])]
+        for name in set(_OPTIONAL) - set(optional):
+            del columns[name]
+        while optional and _wide(columns) > self.width:
+            del columns[optional.pop()]
+        self.table(
+            list(columns),
+            list(zip(*columns.values(), strict=True)),
+            left=3 if "in" in columns else 2,
+        )
+        if _OPTIONAL[1] in columns:
+            self.wrapped(position_legend(self.unicode))
+
+    def gate_reasons(self, gates: Sequence[Gate]) -> None:
+        """Why of what did not pass, with the nearest copies; fidelity is told in any case."""
         for g in gates:
             if g.verdict != "pass" or g.name == "fidelity":
                 self.wrapped(f"{g.name}: {g.reason}", indent=2)
             if g.verdict == "fail":
                 for pair in list(g.pairs)[:3]:
-                    self.wrapped(summary.pair_line(pair), indent=6, first=4)
+                    self.wrapped(summary.pair_line(pair), indent=4, first=2)
 
     def decisions(self) -> None:
         self.gap()
@@ -306,39 +373,13 @@ class _Page:
             self.wrapped(f"{word} {generator}: {why}", indent=2)
 
 
-def sparkline(values: Sequence[float], unicode: bool = True) -> str:
-    """The shape of a curve in one line."""
-    blocks = _BLOCKS if unicode else _ASCII_BLOCKS
-    low, high = min(values), max(values)
-    if high == low:
-        return blocks[0] * len(values)
-    return "".join(blocks[round((v - low) / (high - low) * (len(blocks) - 1))] for v in values)
-
-
-def position(gate: Gate, unicode: bool = True) -> str:
-    """Where a gate's value lies: the floor (two SD), the limit and the value on one line."""
-    line, band, limit, value = "·░│◆" if unicode else ".=|o"
-    low, high = gate.floor_mean - 2 * gate.floor_sd, gate.floor_mean + 2 * gate.floor_sd
-    shown = [low, high, gate.threshold, gate.value]
-    left, span = min(shown), (max(shown) - min(shown)) or 1.0
-
-    def at(x: float) -> int:
-        return round((x - left) / span * (_POSITION - 1))
-
-    cells = [band if at(low) <= i <= at(high) else line for i in range(_POSITION)]
-    cells[at(gate.threshold)] = limit
-    cells[at(gate.value)] = value
-    return "".join(cells)
+def _wide(columns: Mapping[str, Sequence[str]]) -> int:
+    """Characters of a table of those columns."""
+    return sum(max(map(len, [name, *cells])) + 2 for name, cells in columns.items()) - 2
 
 
 def _word(gate: Gate) -> str:
     return "FAIL" if gate.verdict == "fail" else gate.verdict
-
-
-def _interval(gate: Gate) -> str:
-    if gate.interval is None:
-        return ""
-    return " to ".join(summary.number(end) for end in gate.interval)
 
 
 def _cell(row: Row | None) -> str:

@@ -148,6 +148,7 @@ def run():
             name="diversity",
             metric="vendi",
             value=8.4,
+            interval=[8.2, 8.6],
             threshold=8.1,
             direction="below",
             verdict="pass",

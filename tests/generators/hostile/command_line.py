@@ -2,7 +2,7 @@
 
 ``python -m tests.generators.hostile.command_line [NAME...]`` ends with exit code 0 when every file
 was refused with exit code 4 in one sentence, no canary appeared and nothing was written. With
-``--fork`` before the names torch is imported once and pytest's entry point runs in forked
+``--fork`` before the names torch is imported once and pytest's own main runs in forked
 processes, which takes a tenth of the time.
 """
 
@@ -66,7 +66,7 @@ def in_a_process(command: list[str], output: IO[str]) -> tuple[int, int]:
 
 
 def in_a_fork(command: list[str], output: IO[str]) -> tuple[int, int]:
-    """The same, of pytest's entry point in a copy of this process, which has imported torch."""
+    """The same, of pytest's own main in a copy of this process, which has imported torch."""
     pid = os.fork()
     if pid:
         return _wait(pid)
@@ -78,7 +78,7 @@ def in_a_fork(command: list[str], output: IO[str]) -> tuple[int, int]:
         os.dup2(output.fileno(), 2)
         # Of plugins that are imported already pytest warns, and here warnings are errors.
         sys.argv = [*command, "-W", "ignore::pytest.PytestAssertRewriteWarning"]
-        code = int(pytest.console_main())
+        code = int(pytest.main(sys.argv[1:]))
         sys.stdout.flush()
         sys.stderr.flush()
     except BaseException:

@@ -9,7 +9,7 @@ import pytest
 
 from nriqm_bench import cases, extractors, perturbations
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("data/**/*.md")]
 
 
