@@ -24,9 +24,9 @@ LEVEL = 0.01
 # same seed the real images are the same, and only samples differ. With another the floor, which is
 # known from one finite set of images, says less than there is; where a value has no interval of its
 # own, nothing says how much more a generator that is not real varies.
-SPREAD_SAME = 1.1
-SPREAD = 1.4
-SPREAD_ALONE = 1.75
+SPREAD_SAME = 1.0
+SPREAD = 1.25
+SPREAD_ALONE = 1.6
 # What damage does to a metric spreads over seeds by a floor SD and by this share of itself.
 ROW_SPREAD = 0.2
 
