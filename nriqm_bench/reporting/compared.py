@@ -23,9 +23,9 @@ _CSV = (
 
 EXPLAINED = (
     "worse by: in SD of the noise floor, with the half width of its 95 % interval; a regression is "
-    f"beyond chance at {100 * LEVEL:g} % over all gates of a generator (Holm); before and after of "
-    "a case: effects in floor SD"
+    f"beyond chance at {100 * LEVEL:g} % over all gates of a generator (Holm)"
 )
+_OF_ROWS = "; before and after of a case: its effect in floor SD"
 
 # Rows whose verdict changed by chance are many: so many are listed.
 _SHOWN = 12
@@ -79,7 +79,7 @@ def text(found: Sequence[Comparison], width: int = 80, unicode: bool = True) -> 
             wrapped(told)
         if lines[-1]:
             lines.append("")
-    wrapped(EXPLAINED)
+    wrapped(explained(found))
     lines.append("")
     wrapped(verdict(found)[1])
     out = "\n".join(lines) + "\n"
@@ -101,7 +101,7 @@ def markdown(found: Sequence[Comparison]) -> str:
             parts.append(table)
         if told_ := notes(one):
             parts.append("\n".join(f"- {_safe(told)}" for told in told_))
-    return "\n\n".join([*parts, f"{EXPLAINED}."]) + "\n"
+    return "\n\n".join([*parts, f"{explained(found)}."]) + "\n"
 
 
 def html(found: Sequence[Comparison]) -> str:
@@ -114,7 +114,9 @@ def html(found: Sequence[Comparison]) -> str:
     for one in found:
         blocks = [page.Table(header, rows, _words(header)) for _, header, rows in tables(one)]
         sections.append(page.Section(one.title, blocks, notes(one)))
-    return page.render("Comparison of runs", (not bad, word, why), sections, [f"{EXPLAINED}."])
+    return page.render(
+        "Comparison of runs", (not bad, word, why), sections, [f"{explained(found)}."]
+    )
 
 
 def as_json(found: Sequence[Comparison]) -> str:
@@ -142,6 +144,12 @@ def as_csv(found: Sequence[Comparison]) -> str:
 
 
 FORMS = {"md": markdown, "html": html, "json": as_json, "csv": as_csv}
+
+
+def explained(found: Sequence[Comparison]) -> str:
+    """What the columns say."""
+    shown = any(name == ROWS[0] for one in found for name, _, _ in tables(one))
+    return EXPLAINED + (_OF_ROWS if shown else "")
 
 
 def worse(c: Change) -> str:
