@@ -20,11 +20,13 @@ from nriqm_bench.reporting.schema import Downstream, Gate, Row, Run
 
 # How often equal generators may differ beyond chance: any gate, and again any row.
 LEVEL = 0.01
-# Values of one generator vary over seeds by up to so many floor SD: more than those of real images,
-# as the floor is known from one finite set of them. Where a value has no interval of its own, the
-# floor alone does not say how much a generator that is not real varies. Measured on 21 seeds.
+# Values of one generator vary by up to so many floor SD (docs/statistics.md, 21 seeds). With the
+# same seed the real images are the same, and only samples differ. With another the floor, which is
+# known from one finite set of images, says less than there is; where a value has no interval of its
+# own, nothing says how much more a generator that is not real varies.
+SPREAD_SAME = 1.0
 SPREAD = 1.25
-SPREAD_ALONE = 1.75
+SPREAD_ALONE = 1.6
 # What damage does to a metric spreads over seeds by a floor SD and by this share of itself.
 ROW_SPREAD = 0.2
 
@@ -223,7 +225,8 @@ def _gates(before: Run, after: Run) -> list[Change]:
     old = {g.name: g for g in before.gates if g.name != "regression"}
     new = {g.name: g for g in after.gates if g.name != "regression"}
     n = int(after.settings.get("n", 1))
-    changes = [_change(old.get(name), new.get(name), n) for name in sorted({*old, *new})]
+    same = before.settings.get("seed") == after.settings.get("seed")
+    changes = [_change(old.get(name), new.get(name), n, same) for name in sorted({*old, *new})]
     family = [i for i, c in enumerate(changes) if c.word == "within chance"]
     for sign, word in ((1, "regression"), (-1, "improvement")):
         # Worse and better are asked for apart: twice the one-sided question.
@@ -239,8 +242,8 @@ def _gates(before: Run, after: Run) -> list[Change]:
     ]
 
 
-def _change(old: Gate | None, new: Gate | None, n: int) -> Change:
-    """One gate, before the family is looked at."""
+def _change(old: Gate | None, new: Gate | None, n: int, same: bool) -> Change:
+    """One gate, before the family is looked at; `same` says that both saw the same real images."""
     some = old or new
     assert some is not None
     found = Change(
@@ -260,6 +263,8 @@ def _change(old: Gate | None, new: Gate | None, n: int) -> Change:
     scale = math.hypot(_scale(old, n), _scale(new, n)) / math.sqrt(2)
     effect = sign * (new.value - old.value) / scale
     spread = SPREAD if old.interval and new.interval else SPREAD_ALONE
+    if same:
+        spread = SPREAD_SAME
     margin = _TWO_SIDED * spread * math.sqrt(2)
     decided = old.verdict in _DECIDED and new.verdict in _DECIDED
     return replace(

@@ -23,9 +23,9 @@ _CSV = (
 
 EXPLAINED = (
     "worse by: in SD of the noise floor, with the half width of its 95 % interval; a regression is "
-    f"beyond chance at {100 * LEVEL:g} % over all gates of a generator (Holm); before and after of "
-    "a case: effects in floor SD"
+    f"beyond chance at {100 * LEVEL:g} % over all gates of a generator (Holm)"
 )
+_OF_ROWS = "; before and after of a case: its effect in floor SD"
 
 # Rows whose verdict changed by chance are many: so many are listed.
 _SHOWN = 12
@@ -73,16 +73,13 @@ def text(found: Sequence[Comparison], width: int = 80, unicode: bool = True) -> 
 
     for one in found:
         lines += [one.title, ("─" if unicode else "-") * min(len(one.title), width)]
-        for name, header, rows in tables(one):
-            if name != GATES[0]:
-                lines.append("")
-            lines += _columns(header, rows, width)
-        lines.append("")
-        if said := notes(one):
-            for told in said:
-                wrapped(told)
+        for _, header, rows in tables(one):
+            lines += [*_columns(header, rows, width), ""]
+        for told in notes(one):
+            wrapped(told)
+        if lines[-1]:
             lines.append("")
-    wrapped(EXPLAINED)
+    wrapped(explained(found))
     lines.append("")
     wrapped(verdict(found)[1])
     out = "\n".join(lines) + "\n"
@@ -104,7 +101,7 @@ def markdown(found: Sequence[Comparison]) -> str:
             parts.append(table)
         if told_ := notes(one):
             parts.append("\n".join(f"- {_safe(told)}" for told in told_))
-    return "\n\n".join([*parts, f"{EXPLAINED}."]) + "\n"
+    return "\n\n".join([*parts, f"{explained(found)}."]) + "\n"
 
 
 def html(found: Sequence[Comparison]) -> str:
@@ -117,7 +114,9 @@ def html(found: Sequence[Comparison]) -> str:
     for one in found:
         blocks = [page.Table(header, rows, _words(header)) for _, header, rows in tables(one)]
         sections.append(page.Section(one.title, blocks, notes(one)))
-    return page.render("Comparison of runs", (not bad, word, why), sections, [f"{EXPLAINED}."])
+    return page.render(
+        "Comparison of runs", (not bad, word, why), sections, [f"{explained(found)}."]
+    )
 
 
 def as_json(found: Sequence[Comparison]) -> str:
@@ -145,6 +144,12 @@ def as_csv(found: Sequence[Comparison]) -> str:
 
 
 FORMS = {"md": markdown, "html": html, "json": as_json, "csv": as_csv}
+
+
+def explained(found: Sequence[Comparison]) -> str:
+    """What the columns say."""
+    shown = any(name == ROWS[0] for one in found for name, _, _ in tables(one))
+    return EXPLAINED + (_OF_ROWS if shown else "")
 
 
 def worse(c: Change) -> str:
@@ -196,13 +201,15 @@ def notes(one: Comparison) -> list[str]:
         told.append(f"not run any more: {', '.join(one.vanished[:6])}{more}")
     if one.named:
         told.append(f"also differing: {', '.join(one.named)}")
+        if any(name.startswith("seed") for name in one.named):
+            told.append("other seeds mean other images, which widens every interval")
     return told
 
 
 def _cells(c: Change, told: Callable[[float], str] = effect) -> Sequence[str]:
     by = "-"
     if c.effect is not None and c.high is not None:
-        by = f"{told(c.effect)} ± {number(c.high - c.effect, 2)}"
+        by = f"{told(c.effect)} ± {told(c.high - c.effect).removeprefix('+')}"
     return (c.name, number(c.before), number(c.after), by, _meaning(c.word, c.turned))
 
 
