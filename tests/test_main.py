@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 
 from nriqm_bench.__main__ import main
 from nriqm_bench.listing import KINDS, listing
 from nriqm_bench.reporting import write
-
-_spec = importlib.util.spec_from_file_location(
-    "reporting_examples", Path(__file__).parent / "reporting" / "conftest.py"
-)
-_examples = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_examples)
+from tests.reporting.conftest import make_run
 
 
 @pytest.fixture
 def saved(tmp_path):
-    found = _examples.run.__wrapped__() if hasattr(_examples.run, "__wrapped__") else None
-    found = found or _examples.run._get_wrapped_function()()
+    found = make_run()
     write(found, tmp_path / "run.json")
     return tmp_path / "run.json", found
 

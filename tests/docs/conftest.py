@@ -15,7 +15,9 @@ import pytest
 import torch
 from scipy import ndimage
 
+from nriqm_bench.reporting import write
 from tests.docs.blocks import ROOT
+from tests.reporting.conftest import make_agreement, make_downstream, make_run
 
 N, SIDE = 20, 32
 
@@ -25,6 +27,7 @@ SMALL = {
     "NRIQM_N": "16",
     "NRIQM_METRIC": "fid",
     "NRIQM_EXTRACTOR": "pixels",
+    "NRIQM_DATASET": "folder:data/flair",
     "PYTEST_ADDOPTS": "-p no:randomly -p no:cacheprovider",
     "OMP_NUM_THREADS": "1",
     "COLUMNS": "80",
@@ -60,6 +63,13 @@ def write_flair(folder, side=SIDE):
             nibabel.save(nibabel.Nifti1Image(image, np.eye(4)), folder / part / name)
 
 
+def write_ranked(path, over):
+    """A run that trained segmenters, which takes minutes."""
+    found = make_agreement(over=over, items=["vae", "gan", "ddpm"])
+    rows = [make_downstream(source=name) for name in ("vae", "gan", "ddpm")]
+    write(make_run(downstream=[make_downstream(), *rows], agreement=[found]), path)
+
+
 MODULE = '''
 """What users bring."""
 
@@ -76,7 +86,7 @@ def pytest_nriqm_register(config):
 
     metrics.register("mean-distance", higher_is_better=False)(mean_distance)
     for name in ("my-metric", "my-fidelity"):
-        metrics.register(name, higher_is_better=False)(lambda real, fake: mean_distance(real, fake))
+        metrics.register(name, higher_is_better=True)(lambda real, fake: -mean_distance(real, fake))
 """
 
 
@@ -153,11 +163,14 @@ def box(tmp_path_factory):
     (folder / "conftest.py").write_text(CONFTEST)
     (folder / "known.toml").write_text(KNOWN)
     found = Box(folder)
-    names = ("run.json", "before.json", "after.json")
+    names = ("run.json", "before.json", "after.json", "both.json", "runs/1.json")
     code, output = found.run(
-        ["pytest", "benchmarks/test_noise.py", "benchmarks/test_gates.py", "--generator=model.pt"]
+        ["pytest", "benchmarks/test_noise.py", "benchmarks/test_gates.py"]
+        + ["--generator=model.pt", "--generator=out/model.pt"]
         + [f"--nriqm-report={name}" for name in names]
     )
     assert code in (0, 1), output
+    write_ranked(folder / "zoo.json", "generators")
+    write_ranked(folder / "perturbed.json", "perturbations")
     yield found
     found.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 import shlex
 import subprocess
@@ -19,34 +20,37 @@ ELSEWHERE = {
     ),
     r"pytest --pyargs .* '?(brats|msd|ixi|dicom):": "tests/datasets/test_data_check.py",
     r"python -m nriqm_bench check brats:": "tests/datasets/test_data_check.py",
-    r"python model/train.py|pytest -k \"gates or noise\"": "tests/docs/test_recipes.py",
+    r"python model/train.py|pytest -k gates": "tests/docs/test_recipes.py",
     r"pytest -s tests/": "tests/datasets/test_phantom_calibration.py",
     r"python data/demo/train.py": "data/demo/train.py",
-    r"python -m nriqm_bench demo train --score": "tests/demo/test_train.py",
+    r"python -m nriqm_bench demo train": "tests/demo/test_train.py",
+    r"pytest benchmarks/test_downstream.py --nriqm-n 256": "tests/downstream/test_suite.py",
 }
 
 # What is written in a page, and what is put for it: paths of this folder, placeholders, sizes.
 WRITTEN = (
     (":/data/", ":data/"),
     ("CASE --level L", "blur --level 1"),
-    ("--nriqm-n 256", "--nriqm-n 16"),
+    ("zoo.json credible.json", "zoo.json perturbed.json"),
+    ("compare run.json", "compare both.json"),
 )
 
 # What is added to commands that would take minutes; a later argument counts.
+SHORT = "--n 32 --quick --gates fidelity --extractor pixels"
 ADDED = {
-    r"test_downstream\.py --nriqm-n": "-k held-out",
     r"credible\.pt --nriqm-report": "-k noise",
     r"near_copier": "-k noise",
     r"--pyargs .*--junitxml": "-k 'noise or fidelity'",
     r"nriqm_bench power": "--n 16 32 --draws 2 --dataset phantom-tumour --extractor pixels",
-    r"nriqm_bench false-alarms": "--n 16 --seeds 1 --pool 96 --extractor pixels",
+    r"nriqm_bench false-alarms": "--n 16 --seeds 1 --pool 200 --dataset phantom-tumour --extractor pixels",
     r"nriqm_bench copies": "--n 16 --seeds 1 --extractor pixels",
-    r"nriqm_bench demo --seeds": "--perfect 1 --jobs 1 --seeds 1 --n 32 --quick --gates fidelity",
-    r"nriqm_bench demo$": "--rogue noisy --n 32 --quick --gates fidelity",
-    r"nriqm_bench demo train": "--steps 1 --images 8 --out data/demo",
+    r"nriqm_bench demo --seeds": f"--perfect 1 --jobs 1 --seeds 1 {SHORT}",
+    r"nriqm_bench demo$": f"--rogue noisy {SHORT}",
     r"tests\.generators\.hostile": "--fork empty-file",
     r"test_speed\.py": "-k vendi",
-    r"test_sanity(?!.*-k)": "-k 'pareto and coverage'",
+    r"test_sanity.*my-": "-k 'pareto and my'",
+    r"test_sanity\.py$": "-k 'pareto and coverage'",
+    r"^pytest benchmarks/$": "-k noise",
 }
 # Whose own selection calls for more than one metric.
 ROOMY = {r"test_sanity": {"NRIQM_METRIC": "*"}}
@@ -76,7 +80,11 @@ def run(box, line):
     for written, put in WRITTEN:
         line = line.replace(written, put)
     added = next((more for pattern, more in ADDED.items() if re.search(pattern, line)), "")
-    argv = shlex.split(f"{line} {added}")
+    argv = [
+        name
+        for word in shlex.split(f"{line} {added}")
+        for name in (sorted(glob.glob(word, root_dir=box.folder)) if "/*" in word else [word])
+    ]
     env = {
         k: v for pattern, more in ROOMY.items() if re.search(pattern, line) for k, v in more.items()
     }

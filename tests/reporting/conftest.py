@@ -122,8 +122,7 @@ def tested(run):
     )
 
 
-@pytest.fixture
-def run():
+def make_run(**changes):
     blur = {"case": "blur", "experiment": "A1", "levels": [0.0, 1.0], "values": [0.8, 0.7]}
     rows = [
         make_row(
@@ -166,7 +165,7 @@ def run():
             pairs=[],
         ),
     ]
-    return Run(
+    found = Run(
         environment={"python": "3.11"},
         generator=[{"name": "model", "kind": "torchscript", "key": "ab", "describe": "model (ab)"}],
         dataset={
@@ -185,6 +184,12 @@ def run():
         gates=sorted(gates, key=Gate.sort_key),
         notes=["model: values were clipped"],
     )
+    return dataclasses.replace(found, **changes)
+
+
+@pytest.fixture
+def run():
+    return make_run()
 
 
 def webp(seed=0):
