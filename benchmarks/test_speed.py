@@ -262,6 +262,8 @@ def timed(call, data):
 
 @pytest.mark.parametrize("job", JOBS)
 def test_speed(job, benchmark, record_property):
+    if benchmark.disabled:
+        pytest.skip("pytest-benchmark times nothing beside others: run without -n")
     make, call, rounds, peers, same = JOBS[job]
     data = make()
     # Once on a little, so that neither side is charged for imports.

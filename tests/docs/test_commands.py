@@ -36,13 +36,14 @@ WRITTEN = (
 )
 
 # What is added to commands that would take minutes; a later argument counts.
+PHANTOMS = "--dataset phantom-tumour --extractor pixels"
 SHORT = "--n 32 --quick --gates fidelity --extractor pixels"
 ADDED = {
     r"credible\.pt --nriqm-report": "-k noise",
     r"near_copier": "-k noise",
     r"--pyargs .*--junitxml": "-k 'noise or fidelity'",
-    r"nriqm_bench power": "--n 16 32 --draws 2 --dataset phantom-tumour --extractor pixels",
-    r"nriqm_bench false-alarms": "--n 16 --seeds 1 --pool 200 --dataset phantom-tumour --extractor pixels",
+    r"nriqm_bench power": f"--n 16 32 --draws 2 {PHANTOMS}",
+    r"nriqm_bench false-alarms": f"--n 16 --seeds 1 --pool 200 {PHANTOMS}",
     r"nriqm_bench copies": "--n 16 --seeds 1 --extractor pixels",
     r"nriqm_bench demo --seeds": f"--perfect 1 --jobs 1 --seeds 1 {SHORT}",
     r"nriqm_bench demo$": f"--rogue noisy {SHORT}",
