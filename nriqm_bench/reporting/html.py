@@ -123,8 +123,10 @@ def _contents(given: dict[str, object]) -> list[tuple[str, str]]:
 
 
 def _by_generator(run: Run) -> list[tuple[str, list[Gate]]]:
+    """Each generator's gates, those that failed first."""
     names = dict.fromkeys(gate.generator for gate in run.gates)
-    return [(name, [g for g in run.gates if g.generator == name]) for name in names]
+    ordered = sorted(run.gates, key=lambda gate: gate.verdict != "fail")
+    return [(name, [g for g in ordered if g.generator == name]) for name in names]
 
 
 def _curves(run: Run) -> list[_Case]:
