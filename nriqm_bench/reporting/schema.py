@@ -256,21 +256,31 @@ def from_json(text: str) -> Run:
             f"the run has schema version {found['schema_version']}, this release reads {ours}.x; "
             "make it again, or read it with the release that made it"
         )
-    rows = [Row.from_dict(row) for row in found.pop("rows", ())]
-    gates = [Gate.from_dict(gate) for gate in found.pop("gates", ())]
-    found["downstream"] = [Downstream.from_dict(row) for row in found.get("downstream", ())]
-    found["agreement"] = [Agreement.from_dict(row) for row in found.get("agreement", ())]
-    found["pictures"] = [Picture.from_dict(one) for one in found.get("pictures", ())]
-    return _made(Run, {**found, "rows": rows, "gates": gates}, "run")
+    kinds: dict[str, type[_Record]] = {
+        "rows": Row,
+        "gates": Gate,
+        "downstream": Downstream,
+        "agreement": Agreement,
+        "pictures": Picture,
+    }
+    for name, kind in kinds.items():
+        records = found.get(name, [])
+        if not isinstance(records, list):
+            raise SchemaError(f"{name} of the run is {type(records).__name__}, must be a list")
+        found[name] = [kind.from_dict(record) for record in records]
+    return _made(Run, found, "")
 
 
-def _made(kind: type[T], found: Mapping[str, Any], what: str) -> T:
+def _made(kind: type[T], found: Any, what: str) -> T:
+    name = f"a {what} of the run" if what else "the run"
+    if not isinstance(found, Mapping):
+        raise SchemaError(f"{name} is {type(found).__name__}, must be an object")
     known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
     try:
-        return kind(**{name: value for name, value in found.items() if name in known})
+        return kind(**{key: value for key, value in found.items() if key in known})
     except TypeError as error:
         missing = str(error).rpartition(": ")[2]
-        raise SchemaError(f"a {what} of the run lacks {missing}") from error
+        raise SchemaError(f"{name} lacks {missing}") from error
 
 
 def _plain(value: Any) -> Any:

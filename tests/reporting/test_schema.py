@@ -9,7 +9,17 @@ from importlib.resources import files
 import jsonschema
 import pytest
 
-from nriqm_bench.reporting import Gate, Row, SchemaError, from_json, to_json
+from nriqm_bench.reporting import (
+    Gate,
+    Row,
+    SchemaError,
+    csv_table,
+    from_json,
+    html,
+    markdown,
+    terminal,
+    to_json,
+)
 
 SCHEMA = json.loads(files("nriqm_bench.reporting").joinpath("run.schema.json").read_text())
 
@@ -38,14 +48,21 @@ def test_what_does_not_fit_downstream(tested, spoil):
         jsonschema.validate(found, SCHEMA)
 
 
-def test_a_run_of_version_1_0_is_read(run):
-    found = json.loads(to_json(run))
-    del found["downstream"], found["agreement"]
-    found["schema_version"] = "1.0"
+@pytest.mark.parametrize(
+    ("version", "later"),
+    [("1.0", ("downstream", "agreement", "pictures")), ("1.1", ("pictures",))],
+)
+def test_a_run_of_an_earlier_version_is_read_and_shown(tested, version, later):
+    found = json.loads(to_json(tested))
+    for name in later:
+        del found[name]
+    found["schema_version"] = version
     jsonschema.validate(found, SCHEMA)
     read = from_json(json.dumps(found))
-    assert read.downstream == read.agreement == []
-    assert read.rows == run.rows
+    assert not any(getattr(read, name) for name in later)
+    assert read.rows == tested.rows
+    for form in (html, markdown, terminal, csv_table):
+        assert form.render(read)
 
 
 def test_round_trip(run):
@@ -100,7 +117,9 @@ def test_rows_and_gates_sort_the_same_from_any_order(run):
         ("[]", "no run of nriqm_bench"),
         ('{"rows": []}', "no schema_version"),
         ('{"schema_version": "2.1"}', "schema version 2.1, this release reads 1.x"),
-        ('{"schema_version": "1.9"}', "a run of the run lacks"),
+        ('{"schema_version": "1.9"}', "the run lacks 'environment'"),
+        ('{"schema_version": "1.2", "rows": 3}', "rows of the run is int, must be a list"),
+        ('{"schema_version": "1.2", "gates": [3]}', "a gate of the run is int, must be an object"),
         ('{"schema_version": "1.0", "rows": [{"case": "blur"}]}', "a row of the run lacks"),
     ],
 )
