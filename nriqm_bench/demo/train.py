@@ -119,7 +119,10 @@ def sheet(path: Path, columns: int = 12) -> Path:
     real = phantoms("held-out", each * columns)
     real = real[np.arange(columns) * each + np.arange(columns) % each]
     fake = load_generator(path).sample(2 * columns, seed=0)
-    rows = [strip(part) for part in (real, fake[np.arange(columns)], fake[np.arange(columns, 24)])]
+    rows = [
+        strip(part)
+        for part in (real, fake[np.arange(columns)], fake[np.arange(columns, 2 * columns)])
+    ]
     drawn = path.with_suffix(".png")
     write_greys(drawn, np.concatenate(rows))
     return drawn

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 import warnings
 
 import nibabel
@@ -18,6 +14,7 @@ from scipy import ndimage
 from nriqm_bench.reporting import write
 from tests.docs.blocks import ROOT
 from tests.reporting.conftest import make_agreement, make_downstream, make_run
+from tests.zygote import Zygote
 
 N, SIDE = 20, 32
 
@@ -97,51 +94,22 @@ reason = "it compares means"
 """
 
 
-def outside():
-    """The environment of a reader, who is in no test."""
-    return {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "NRIQM_"))}
-
-
 class Box:
-    """The folder, with a process that runs commands in copies of itself."""
+    """The folder, with what runs commands there."""
 
     def __init__(self, folder):
         self.folder = folder
-        self._process = None
+        # The package as a wheel lays it out.
+        self.zygote = Zygote(folder / "site")
 
     def run(self, argv, cwd=None, **env):
         """Exit code and output of a command in the folder, or another."""
-        output = self.folder / "output.txt"
-        output.write_text("")
-        asked = {"argv": argv, "cwd": str(cwd or self.folder), "env": {**SMALL, **self.env, **env}}
-        self.process.stdin.write(json.dumps(asked | {"output": str(output)}) + "\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline()), output.read_text(encoding="utf-8")
+        return self.zygote.run(argv, cwd or self.folder, **{**SMALL, **self.env, **env})
 
     @property
     def env(self):
-        """The cache of this folder, and the package as a wheel lays it out."""
+        """The cache of this folder, and where the package is."""
         return {"NRIQM_CACHE": str(self.folder / "cache"), "PYTHONPATH": str(self.folder / "site")}
-
-    @property
-    def process(self):
-        """Started when it is first needed."""
-        if self._process is None:
-            places = [str(self.folder / "site"), str(ROOT)]
-            self._process = subprocess.Popen(
-                [sys.executable, str(ROOT / "tests/docs/zygote.py")],
-                env={**outside(), **SMALL, "PYTHONPATH": os.pathsep.join(places)},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            assert self._process.stdout.readline() == "ready\n"
-        return self._process
-
-    def close(self):
-        """Ends the process."""
-        if self._process is not None:
-            self._process.communicate()
 
 
 @pytest.fixture(scope="session")
@@ -178,4 +146,4 @@ def box(tmp_path_factory):
     write_ranked(folder / "zoo.json", "generators")
     write_ranked(folder / "perturbed.json", "perturbations")
     yield found
-    found.close()
+    found.zygote.close()

@@ -20,7 +20,8 @@ import yaml
 from nriqm_bench import settings
 from nriqm_bench.reporting import from_json
 from tests.docs.blocks import ROOT
-from tests.docs.conftest import SMALL, outside, write_flair
+from tests.docs.conftest import SMALL, write_flair
+from tests.zygote import outside
 
 EXAMPLE = ROOT / "docs/examples/model-repository"
 

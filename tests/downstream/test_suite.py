@@ -13,6 +13,7 @@ import pytest
 import nriqm_bench
 from nriqm_bench.downstream import Budget, training
 from nriqm_bench.reporting import from_json
+from nriqm_bench.reporting.schema import SCHEMA_VERSION
 from tests.downstream.conftest import discs, write_discs
 
 # Pytest runs inside this process forget the modules that they import, and torch and NumPy do not
@@ -107,5 +108,5 @@ def test_three_generators_are_ranked(run):
     (fid,) = (row for row in found.agreement if row.metric == "fid")
     assert fid.items == ["model-0", "model-1", "model-2"]
     assert int(np.argmin(fid.downstream)) == 0
-    assert json.loads((run.path / "run.json").read_text())["schema_version"] == "1.1"
+    assert json.loads((run.path / "run.json").read_text())["schema_version"] == SCHEMA_VERSION
     assert "over 3 generators" in report.read_text()

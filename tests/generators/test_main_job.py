@@ -10,9 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +21,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from nriqm_bench import datasets, generators, save_generator
+from tests.zygote import Zygote
 
 SUITE = Path(__file__).parents[2] / "benchmarks"
 SIDE = 64
@@ -335,6 +333,13 @@ def cache(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.fixture(scope="module")
+def zygote():
+    found = Zygote()
+    yield found
+    found.close()
+
+
 def test_every_kind_is_here():
     """A kind of this package that no case runs would be an untested promise."""
     here = {loader for loader, _ in KINDS.values()}
@@ -342,7 +347,7 @@ def test_every_kind_is_here():
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_the_suite_runs_on_a_file_of_this_kind(name, tmp_path, cache):
+def test_the_suite_runs_on_a_file_of_this_kind(name, tmp_path, cache, zygote):
     loader, write = KINDS[name]
     folder = tmp_path / "checkpoint"
     folder.mkdir()
@@ -351,9 +356,9 @@ def test_the_suite_runs_on_a_file_of_this_kind(name, tmp_path, cache):
         warnings.simplefilter("ignore")
         arguments = write(folder)
     # A process of its own: pytester would forget modules that torch cannot import twice.
-    result = subprocess.run(
+    code, output = zygote.run(
         [
-            *(sys.executable, "-m", "pytest"),
+            "pytest",
             "--import-mode=importlib",
             "-pno:cacheprovider",
             "-pno:randomly",
@@ -369,15 +374,10 @@ def test_the_suite_runs_on_a_file_of_this_kind(name, tmp_path, cache):
             "--nriqm-report=run.json",
             *arguments,
         ],
-        cwd=tmp_path,
-        # The networks above must be importable there.
-        env={**os.environ, "PYTHONPATH": str(SUITE.parent)},
-        capture_output=True,
-        text=True,
-        check=False,
+        tmp_path,
     )
-    assert result.returncode in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED), result.stdout
-    last = result.stdout.strip().splitlines()[-1]
+    assert code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED), output
+    last = output.strip().splitlines()[-1]
     assert " error" not in last
     # The images of a poor generator may leave a metric nothing to lose: then its case is skipped.
     assert " passed" in last
