@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
+import shutil
 
 import numpy as np
 import pytest
@@ -216,3 +217,17 @@ def pictured(run):
         Picture("strip", "held-out", "motion", ["0", "4"], [webp(6), webp(8)]),
     ]
     return dataclasses.replace(run, pictures=pictures)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Debian's Chromium, or what else there is of it."""
+    api = pytest.importorskip("playwright.sync_api", reason="the extra test has playwright")
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip("no chromium here (apt install chromium)")
+    with api.sync_playwright() as found:
+        opened = found.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield opened
+        opened.close()

@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
-
-import pytest
 
 from nriqm_bench.reporting import compared, history
 from nriqm_bench.reporting.compare import compare
-
-playwright = pytest.importorskip("playwright.sync_api", reason="the extra test has playwright")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here (apt install chromium)")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as found:
-        opened = found.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 def test_pages_stand_alone_and_are_read_by_everyone(browser, run, tmp_path):
