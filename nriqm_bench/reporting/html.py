@@ -6,12 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 
-import jinja2
 from markupsafe import Markup
 
-from nriqm_bench.reporting import downstream, drawings, summary
+from nriqm_bench.reporting import downstream, drawings, page, summary
 from nriqm_bench.reporting.schema import Gate, Picture, Row, Run
 
 MARKS = {
@@ -59,7 +57,6 @@ def render(run: Run) -> str:
         "s": summary,
         "d": downstream,
         "draw": drawings,
-        "css": Markup(_template("page.css")),
         "made": _made(run),
         "decisions": summary.decisions(run),
         "gates": _by_generator(run),
@@ -85,16 +82,7 @@ def render(run: Run) -> str:
         "tone": lambda verdict: _TONES.get(verdict, "plain"),
         "pairs": _files,
     }
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    template = environment.from_string(_template("run.html.jinja"))
-    return template.render(given, contents=_contents(given))
-
-
-def _template(name: str) -> str:
-    place = files("nriqm_bench.reporting").joinpath("templates", name)
-    return place.read_text(encoding="utf-8").strip()
+    return page.fill("run.html.jinja", **given, contents=_contents(given))
 
 
 def _made(run: Run) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
@@ -36,18 +37,21 @@ def render(
     explained: Sequence[str] = (),
 ) -> str:
     """The page; `verdict` is whether it is good, in a word, and why."""
+    return fill(
+        "page.html.jinja", title=title, verdict=verdict, sections=sections, explained=explained
+    )
+
+
+def fill(name: str, **given: Any) -> str:
+    """A template of this package with its values; `css` is the style of all pages."""
     environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.PackageLoader("nriqm_bench.reporting"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
-    return environment.from_string(_template("page.html.jinja")).render(
-        css=Markup(_template("page.css")),
-        title=title,
-        verdict=verdict,
-        sections=sections,
-        explained=explained,
+    css = files("nriqm_bench.reporting").joinpath("templates", "page.css")
+    return environment.get_template(name).render(
+        given, css=Markup(css.read_text(encoding="utf-8").strip())
     )
-
-
-def _template(name: str) -> str:
-    place = files("nriqm_bench.reporting").joinpath("templates", name)
-    return place.read_text(encoding="utf-8").strip()
