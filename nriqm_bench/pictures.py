@@ -109,7 +109,9 @@ def strip(lab: Lab, case: Case) -> Picture | None:
     levels = _evenly(lab.levels(case), LEVELS)
     recipe = {"strip": [lab.recipe(HELD_OUT, case, level) for level in levels]}
     images = _kept(lab, recipe, lambda: _damaged(lab, case, levels))
-    return Picture("strip", HELD_OUT, case.name, [f"{level:g}" for level in levels], images)
+    unit = perturbations.get(case.perturbation).unit
+    labels = [f"{level:g} {unit}".strip() for level in levels]
+    return Picture("strip", HELD_OUT, case.name, labels, images)
 
 
 def _kept(lab: Lab, recipe: dict[str, Any], files: Callable[[], Any]) -> Any:

@@ -82,8 +82,8 @@ def test_of_gates_that_did_not_fail_no_pair_is_shown(lab):
 
 def test_a_strip_goes_from_no_damage_to_the_strongest(lab):
     found = pictures.strip(lab, cases.GAUSSIAN_NOISE)
-    assert found.labels[0] == "0"
-    assert found.labels[-1] == f"{lab.levels(cases.GAUSSIAN_NOISE)[-1]:g}"
+    assert found.labels[0] == "0 sigma"
+    assert found.labels[-1] == f"{lab.levels(cases.GAUSSIAN_NOISE)[-1]:g} sigma"
     shown = [read(file) for file in found.images]
     off = [np.abs(image - shown[0]).mean() for image in shown]
     assert off == sorted(off)
