@@ -104,13 +104,13 @@ def strip(lab: Lab, case: Case) -> Picture | None:
     case is about those, and then it is cut to it. The code is that of the case, with random numbers
     of its own.
     """
-    if perturbations.get(case.perturbation).kind != "image" or lab.missing(case, HELD_OUT):
+    perturbation = perturbations.get(case.perturbation)
+    if perturbation.kind != "image" or lab.missing(case, HELD_OUT):
         return None
     levels = _evenly(lab.levels(case), LEVELS)
     recipe = {"strip": [lab.recipe(HELD_OUT, case, level) for level in levels]}
     images = _kept(lab, recipe, lambda: _damaged(lab, case, levels))
-    unit = perturbations.get(case.perturbation).unit
-    labels = [f"{level:g} {unit}".strip() for level in levels]
+    labels = [f"{level:g} {perturbation.unit}".strip() for level in levels]
     return Picture("strip", HELD_OUT, case.name, labels, images)
 
 

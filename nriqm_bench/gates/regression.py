@@ -36,10 +36,9 @@ def baseline(lab: Lab) -> Run | None:
         When it cannot be read, or was made with other data or settings: the sentence names them.
     """
     if lab not in _READ:
-        path = lab.settings.baseline
-        if path is not None and _absent(lab):
-            lab.notes.append(_absent(lab))
-        _READ[lab] = None if path is None or _absent(lab) else _opened(lab, Path(path))
+        path, absent = lab.settings.baseline, _absent(lab)
+        lab.notes += [absent] if absent else []
+        _READ[lab] = None if path is None or absent else _opened(lab, Path(path))
     return _READ[lab]
 
 

@@ -8,8 +8,11 @@ import json
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from nriqm_bench.reporting.compare import LEVEL, Change, Comparison
+from nriqm_bench.reporting.csv_table import harmless
+from nriqm_bench.reporting.markdown import escaped, table
 from nriqm_bench.reporting.summary import effect, number
 
 GATES = ("gate", "before", "after", "worse by", "what it means")
@@ -91,16 +94,15 @@ def markdown(found: Sequence[Comparison]) -> str:
     word, _, why = verdict(found)[1].partition(": ")
     parts = [f"## {word}", why]
     for one in found:
-        parts.append(f"### {_safe(one.title)}")
+        parts.append(f"### {escaped(one.title)}")
         for name, header, rows in tables(one):
-            lines = [header, ["---"] * len(header), *rows]
-            table = "\n".join(f"| {' | '.join(map(_safe, line))} |" for line in lines)
+            shown = table(header, rows)
             if name == ROWS[0]:
                 told = f"{len(one.rows)} of {one.compared_rows} rows have another verdict"
-                table = f"<details><summary>{told}</summary>\n\n{table}\n\n</details>"
-            parts.append(table)
+                shown = f"<details><summary>{told}</summary>\n\n{shown}\n\n</details>"
+            parts.append(shown)
         if told_ := notes(one):
-            parts.append("\n".join(f"- {_safe(told)}" for told in told_))
+            parts.append("\n".join(f"- {escaped(told)}" for told in told_))
     return "\n\n".join([*parts, f"{explained(found)}."]) + "\n"
 
 
@@ -127,19 +129,19 @@ def as_json(found: Sequence[Comparison]) -> str:
 
 def as_csv(found: Sequence[Comparison]) -> str:
     """One row a gate, row with another verdict or Dice coefficient."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(_CSV)
+    lines: list[Sequence[Any]] = [_CSV]
     for one in found:
         for what, changes in (("gate", one.gates), ("downstream", one.downstream)):
             for c in changes:
                 numbers = (c.before, c.after, c.effect, c.low, c.high)
                 words = (c.before_verdict, c.after_verdict, c.word, c.regressed)
-                writer.writerow((one.title, what, c.name, *numbers, *words))
+                lines.append((one.title, what, c.name, *numbers, *words))
         for r in one.rows:
             name = f"{r.case} {r.metric} {r.extractor} {r.source}"
             words = (r.before_verdict, r.after_verdict, r.word, r.regressed)
-            writer.writerow((one.title, "row", name, r.before, r.after, "", "", "", *words))
+            lines.append((one.title, "row", name, r.before, r.after, "", "", "", *words))
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(map(harmless, line) for line in lines)
     return out.getvalue()
 
 
@@ -240,7 +242,3 @@ def _columns(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -
 def _words(header: Sequence[str]) -> tuple[int, ...]:
     """The columns that hold text."""
     return (0, 1, 4) if header is ROWS else (0, 4)
-
-
-def _safe(told: str) -> str:
-    return told.replace("|", "&#124;").replace("<", "&lt;").replace(">", "&gt;")

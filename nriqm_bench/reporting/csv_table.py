@@ -41,7 +41,7 @@ def render(run: Run) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, _HEADER, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _safe(value) for name, value in line.items()} for line in lines)
+    writer.writerows({name: harmless(value) for name, value in line.items()} for line in lines)
     return out.getvalue()
 
 
@@ -89,6 +89,7 @@ def _downstream(run: Run) -> Iterator[dict[str, Any]]:
         }
 
 
-def _safe(value: Any) -> Any:
+def harmless(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula; numbers stay numbers."""
     formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
     return f"'{value}" if formula else value

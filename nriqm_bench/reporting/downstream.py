@@ -93,6 +93,11 @@ def tau(row: Agreement) -> str:
     return f"{'-' if row.tau < 0 else '+'}{text}"
 
 
+def cells(rows: Sequence[Agreement]) -> list[list[str]]:
+    """Of each metric its name, tau, interval and p."""
+    return [[row.metric, tau(row), interval(row), number(row.p, 2)] for row in rows]
+
+
 def interval(row: Agreement) -> str:
     """The 95 % interval of a rank correlation."""
     return f"{number(row.interval[0], 2)} to {number(row.interval[1], 2)}"

@@ -22,12 +22,12 @@ from nriqm_bench.reporting.summary import number
 BAND = 3.0
 
 # Colours that are told apart by readers with any colour vision, on white and on near-black.
-_RED, _BLUE, _AMBER = "#c8452f", "#3b7dc4", "#c08a1e"
+RED, BLUE, AMBER, GREY = "#c8452f", "#3b7dc4", "#c08a1e", "#808080"
 _LINES: dict[str, dict[str, Any]] = {
-    "fail": {"color": _RED, "linewidth": 1.6},
-    "error": {"color": _RED, "linewidth": 1.6},
-    "pass": {"color": _BLUE, "linewidth": 0.9},
-    "blind (known)": {"color": _AMBER, "linewidth": 0.9, "linestyle": (0, (4, 2))},
+    "fail": {"color": RED, "linewidth": 1.6},
+    "error": {"color": RED, "linewidth": 1.6},
+    "pass": {"color": BLUE, "linewidth": 0.9},
+    "blind (known)": {"color": AMBER, "linewidth": 0.9, "linestyle": (0, (4, 2))},
 }
 _OTHERS: dict[str, Any] = {"color": "#888888", "linewidth": 0.7, "linestyle": (0, (1, 2))}
 
@@ -48,18 +48,17 @@ def gate(found: Gate) -> Markup:
     axis.set_xlim(left, right)
     axis.set_ylim(-1, 1)
     beyond = (found.threshold, right) if found.direction == "above" else (left, found.threshold)
-    axis.axvspan(*beyond, alpha=0.16, color=_RED, linewidth=0)
-    axis.axvspan(low, high, ymin=0.2, ymax=0.8, alpha=0.35, color="#808080", linewidth=0)
-    axis.axvline(found.floor_mean, ymin=0.2, ymax=0.8, color="#808080", linewidth=1)
-    axis.axvline(found.threshold, color=_RED, linewidth=1.4)
+    axis.axvspan(*beyond, alpha=0.16, color=RED, linewidth=0)
+    axis.axvspan(low, high, ymin=0.2, ymax=0.8, alpha=0.35, color=GREY, linewidth=0)
+    axis.axvline(found.floor_mean, ymin=0.2, ymax=0.8, color=GREY, linewidth=1)
+    axis.axvline(found.threshold, color=RED, linewidth=1.4)
     if found.interval:
-        axis.plot(list(found.interval), [0, 0], color=_BLUE, linewidth=1.4)
-    axis.plot([found.value], [0], marker="D", color=_BLUE, markersize=5, clip_on=False)
+        axis.plot(list(found.interval), [0, 0], color=BLUE, linewidth=1.4)
+    axis.plot([found.value], [0], marker="D", color=BLUE, markersize=5, clip_on=False)
     axis.set_yticks([])
-    axis.tick_params(labelsize=6, length=2, pad=1)
+    bare(axis, 6)
     axis.locator_params(axis="x", nbins=5)
-    for side in ("left", "right", "top"):
-        axis.spines[side].set_visible(False)
+    axis.spines["left"].set_visible(False)
     side = "above" if found.direction == "above" else "below"
     return svg(
         figure,
@@ -88,7 +87,7 @@ def case(rows: Sequence[Row]) -> Markup:
 
 
 def _panel(axis: Axes, rows: Sequence[Row]) -> None:
-    axis.axhspan(-BAND, BAND, alpha=0.16, color="#808080", linewidth=0)
+    axis.axhspan(-BAND, BAND, alpha=0.16, color=GREY, linewidth=0)
     ordered = sorted(rows, key=lambda row: row.effect)
     named = {id(ordered[0]), id(ordered[-1])} | {id(r) for r in rows if r.verdict == "fail"}
     last = -math.inf
@@ -97,7 +96,7 @@ def _panel(axis: Axes, rows: Sequence[Row]) -> None:
         axis.plot(range(len(found)), found, **_LINES.get(row.verdict, _OTHERS))
         seen = first_seen(row)
         if seen is not None:
-            axis.plot([seen], [found[seen]], marker="o", ms=2.5, color="#808080")
+            axis.plot([seen], [found[seen]], marker="o", ms=2.5, color=GREY)
         # Names that would lie over each other are left to the table.
         place = _scaled(found[-1])
         if id(row) in named and place - last > 0.25:
@@ -112,10 +111,8 @@ def _panel(axis: Axes, rows: Sequence[Row]) -> None:
     axis.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.minorticks_off()
     axis.set_xticks(range(len(rows[0].levels)), [f"{level:g}" for level in rows[0].levels])
-    axis.tick_params(labelsize=5.5, length=2, pad=1)
+    bare(axis, 5.5)
     axis.margins(x=0.02)
-    for side in ("right", "top"):
-        axis.spines[side].set_visible(False)
 
 
 def spark(row: Row) -> Markup:
@@ -175,10 +172,8 @@ def scatter(rows: Sequence[Agreement]) -> Markup:
         for k, (value, found) in enumerate(zip(row.values, row.downstream, strict=True)):
             axis.plot([value], [found], marker="os^Dv<>P"[k % 8], color=f"C{k % 10}", ms=4, ls="")
         axis.set_title(f"{row.metric} {downstream.tau(row)}", fontsize=7)
-        axis.tick_params(labelsize=5, length=2, pad=1)
+        bare(axis, 5)
         axis.locator_params(nbins=4)
-        for side in ("right", "top"):
-            axis.spines[side].set_visible(False)
     figure.supylabel("Dice" if rows[0].over == "generators" else "Dice lost", fontsize=7)
     figure.legend(
         list(axes.flat[0].lines),
@@ -189,6 +184,12 @@ def scatter(rows: Sequence[Agreement]) -> Markup:
         frameon=False,
     )
     return svg(figure, f"metrics against Dice downstream over {rows[0].over}")
+
+
+def bare(axis: Axes, size: float) -> None:
+    """Short ticks with labels of `size` points, and no frame to the right and at the top."""
+    axis.tick_params(labelsize=size, length=2, pad=1)
+    axis.spines[["right", "top"]].set_visible(False)
 
 
 def svg(figure: Figure, label: str) -> Markup:

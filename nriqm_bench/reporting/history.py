@@ -11,16 +11,16 @@ from matplotlib.figure import Figure
 
 from nriqm_bench.reporting import page
 from nriqm_bench.reporting.comparable import comparable
-from nriqm_bench.reporting.drawings import svg
+from nriqm_bench.reporting.drawings import BLUE, GREY, RED, bare, svg
+from nriqm_bench.reporting.markdown import escaped, table
 from nriqm_bench.reporting.schema import Gate, Run
 from nriqm_bench.reporting.summary import number, threshold
 
-_GREY, _RED, _BLUE = "#808080", "#c8452f", "#3b7dc4"
 # A shape each, as colours alone tell some readers nothing.
 _MARKS: Mapping[str, Mapping[str, Any]] = {
-    "pass": {"marker": "o", "color": _BLUE, "markersize": 3},
-    "fail": {"marker": "X", "color": _RED, "markersize": 6.5},
-    "untrusted": {"marker": "D", "color": _GREY, "markersize": 4, "fillstyle": "none"},
+    "pass": {"marker": "o", "color": BLUE, "markersize": 3},
+    "fail": {"marker": "X", "color": RED, "markersize": 6.5},
+    "untrusted": {"marker": "D", "color": GREY, "markersize": 4, "fillstyle": "none"},
 }
 EXPLAINED = (
     "Each panel: the gate's value over the runs; what fresh real images score (band: two SD of the "
@@ -137,11 +137,10 @@ def drawing(found: History) -> str:
 
 def markdown(found: History) -> str:
     """A table with one line a run."""
-    header = _header(found)
-    lines = [header, ["---"] * len(header), *_cells(found)]
-    table = "\n".join(f"| {' | '.join(c.replace('|', '&#124;') for c in line)} |" for line in lines)
-    told = "".join(f"\n\n- {line}" for line in found.left_out)
-    return f"## History of {len(found.names)} runs\n\n{table}{told}\n"
+    told = "".join(f"\n\n- {escaped(line)}" for line in found.left_out)
+    return (
+        f"## History of {len(found.names)} runs\n\n{table(_header(found), _cells(found))}{told}\n"
+    )
 
 
 FORMS = {"html": html, "svg": drawing, "md": markdown}
@@ -163,11 +162,11 @@ def _panel(axis: Axes, name: str, gates: Sequence[Gate | None]) -> None:
     # To half a run beyond both ends, so that a single run has a band too.
     ends = [x[0] - 0.5, *x, x[-1] + 0.5]
     low, high, limits = ([v[0], *v, v[-1]] for v in (low, high, limits))
-    axis.fill_between(ends, low, high, alpha=0.3, color=_GREY, linewidth=0)
+    axis.fill_between(ends, low, high, alpha=0.3, color=GREY, linewidth=0)
     beyond = top if there[-1][1].direction == "above" else bottom
-    axis.fill_between(ends, limits, beyond, alpha=0.12, color=_RED, linewidth=0)
-    axis.plot(ends, limits, color=_RED, linewidth=1, linestyle=(0, (4, 2)))
-    axis.plot(x, values, color=_BLUE, linewidth=0.8)
+    axis.fill_between(ends, limits, beyond, alpha=0.12, color=RED, linewidth=0)
+    axis.plot(ends, limits, color=RED, linewidth=1, linestyle=(0, (4, 2)))
+    axis.plot(x, values, color=BLUE, linewidth=0.8)
     for i, gate in there:
         axis.plot([i], [gate.value], linestyle="", clip_on=False, **_MARKS[gate.verdict])
     axis.set_xlim(0.5, len(gates) + 0.5)
@@ -175,9 +174,7 @@ def _panel(axis: Axes, name: str, gates: Sequence[Gate | None]) -> None:
     axis.set_title(f"{name}: {number(values[-1])}, {there[-1][1].verdict}", fontsize=8, loc="left")
     axis.locator_params(axis="x", integer=True, nbins=8)
     axis.locator_params(axis="y", nbins=5)
-    axis.tick_params(labelsize=6, length=2, pad=1)
-    for side in ("right", "top"):
-        axis.spines[side].set_visible(False)
+    bare(axis, 6)
 
 
 def _label(name: str, gates: Sequence[Gate | None]) -> str:

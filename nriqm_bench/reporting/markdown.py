@@ -34,7 +34,7 @@ def render(run: Run, limit: int = LIMIT) -> str:
     left_out = []
     room = limit - len("\n\n".join(shown)) - 500
     for title, body in _folded(run):
-        part = f"<details><summary>{_text(title)}</summary>\n\n{body}\n\n</details>"
+        part = f"<details><summary>{escaped(title)}</summary>\n\n{body}\n\n</details>"
         if len(part) + 2 <= room:
             room -= len(part) + 2
             shown.append(part)
@@ -42,7 +42,7 @@ def render(run: Run, limit: int = LIMIT) -> str:
             left_out.append(title)
     if left_out:
         shown.append(
-            f"Left out, to stay below {limit} characters: {_text(left_out[0][:200])}"
+            f"Left out, to stay below {limit} characters: {escaped(left_out[0][:200])}"
             f"{f' and {len(left_out) - 1} more tables' if left_out[1:] else ''}. "
             "The other forms of the report hold them."
         )
@@ -54,8 +54,8 @@ def _always(run: Run, limit: int) -> list[str]:
     if failed := summary.failures(run):
         parts.append(f"### Failed cases ({len(failed)})")
         told = [
-            f"- **{_text(row.case)}**, {_text(summary.metric_name(row, run))} on "
-            f"{_text(row.source)}: {_text(row.reason)}"
+            f"- **{escaped(row.case)}**, {escaped(summary.metric_name(row, run))} on "
+            f"{escaped(row.source)}: {escaped(row.reason)}"
             for row in failed
         ]
         parts.append(_fitting(told, _FAILED * limit))
@@ -63,26 +63,27 @@ def _always(run: Run, limit: int) -> list[str]:
         several = len({g.generator for g in run.gates}) > 1
         gates = summary.failed_first(run.gates)
         names = [
-            f"{_text(g.generator)}: {_text(g.name)}" if several else _text(g.name) for g in gates
+            f"{escaped(g.generator)}: {escaped(g.name)}" if several else escaped(g.name)
+            for g in gates
         ]
         parts.append("### Gates")
-        head, rule, *lines = _table(
+        head, rule, *lines = table(
             (*(["generator"] if several else []), *_GATE),
             [(*([g.generator] if several else []), *_gate(g)) for g in gates],
         ).split("\n")
         parts.append(f"{head}\n{rule}\n{_fitting(lines, _GATES * limit)}")
         why = [
-            f"- {name}: {_text(g.reason)}"
+            f"- {name}: {escaped(g.reason)}"
             for name, g in zip(names, gates, strict=True)
             if g.verdict != "pass"
         ]
         parts += [_fitting(why, _REASONS * limit)] if why else []
     parts.append("### On trial")
-    facts = [f"- {name}: {_text(told)}" for name, told in summary.on_trial(run)]
+    facts = [f"- {name}: {escaped(told)}" for name, told in summary.on_trial(run)]
     facts += [f"- cases: {summary.counts(run)}"] if run.rows else []
     parts.append(_fitting(facts, _FACTS * limit))
     if run.notes:
-        parts.append(_fitting([f"- note: {_text(note)}" for note in run.notes], _NOTES * limit))
+        parts.append(_fitting([f"- note: {escaped(note)}" for note in run.notes], _NOTES * limit))
     return parts
 
 
@@ -101,10 +102,10 @@ def _folded(run: Run) -> list[tuple[str, str]]:
     parts = []
     if run.downstream:
         told = "\n".join(f"- {line}" for line in (*downstream.EXPLAINED, downstream.cost(run)))
-        table = _table(downstream.header(run), downstream.table(run))
-        parts.append((downstream.title(run), f"{table}\n\n{told}"))
+        found = table(downstream.header(run), downstream.table(run))
+        parts.append((downstream.title(run), f"{found}\n\n{told}"))
     if known := summary.blind_spots(run, names=False):
-        told = "\n".join(f"- {_text(', '.join(where))}: {_text(why)}" for why, where in known)
+        told = "\n".join(f"- {escaped(', '.join(where))}: {escaped(why)}" for why, where in known)
         parts.append(("Known blind spots (how many metrics)", told))
     for matrix in summary.matrices(run):
         rows = [
@@ -114,22 +115,13 @@ def _folded(run: Run) -> list[tuple[str, str]]:
             )
             for label, cells in zip(matrix.labels, matrix.cells, strict=True)
         ]
-        table = _table(("case", *matrix.metrics), rows)
-        parts.append((matrix.title, f"{table}\n\n{summary.EXPLAINED[0]}."))
+        found = table(("case", *matrix.metrics), rows)
+        parts.append((matrix.title, f"{found}\n\n{summary.EXPLAINED[0]}."))
     for over, space, ranked in downstream.rankings(run):
-        lines = [
-            (
-                row.metric,
-                downstream.tau(row),
-                downstream.interval(row),
-                summary.number(row.p, 2),
-            )
-            for row in ranked
-        ]
         said = f"{downstream.AGREEMENT}; {downstream.caution(ranked)}."
-        table = _table(("metric", "tau", "95 %", "p"), lines)
+        found = table(("metric", "tau", "95 %", "p"), downstream.cells(ranked))
         parts.append(
-            (f"{downstream.ranking_title(over, ranked)}, in {space}", f"{table}\n\n{said}")
+            (f"{downstream.ranking_title(over, ranked)}, in {space}", f"{found}\n\n{said}")
         )
     return parts
 
@@ -154,17 +146,18 @@ def _decision(run: Run) -> list[str]:
     if not decided:
         return [f"## nriqm_bench: {summary.counts(run) or 'nothing was run'}"]
     return [
-        f"## {'✅ RELEASE' if released else '❌ DO NOT RELEASE'} {_text(name)}\n\n{_text(why)}"
+        f"## {'✅ RELEASE' if released else '❌ DO NOT RELEASE'} {escaped(name)}\n\n{escaped(why)}"
         for name, released, why in decided
     ]
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of words that others wrote."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(_text, line))} |" for line in lines)
+    return "\n".join(f"| {' | '.join(map(escaped, line))} |" for line in lines)
 
 
-def _text(text: str) -> str:
+def escaped(text: str) -> str:
     """Words that others wrote: no markup, no cell's end, and nobody is called by an @.
 
     An @ as an entity would not do: GitHub looks for names in what is shown.

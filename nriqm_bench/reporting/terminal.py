@@ -279,16 +279,7 @@ class _Page:
             last = title
             if every:
                 self.gap()
-                lines = [
-                    [
-                        row.metric,
-                        downstream.tau(row),
-                        downstream.interval(row),
-                        summary.number(row.p, 2),
-                    ]
-                    for row in rows
-                ]
-                self.table([f"in {space}", "tau", "95 %", "p"], lines)
+                self.table([f"in {space}", "tau", "95 %", "p"], downstream.cells(rows))
             else:
                 self.listed(f"{space}:", [f"{row.metric} {downstream.tau(row)}" for row in rows])
 

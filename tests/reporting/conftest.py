@@ -5,13 +5,28 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from nriqm_bench.reporting import Agreement, Downstream, Gate, Picture, Row, Run
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def golden(name, lines):
+    """Hold what a report says against a file that was looked at.
+
+    ``NRIQM_GOLDEN=write`` in the environment writes the file anew, to be looked at again.
+    """
+    text = "\n".join(lines).rstrip("\n") + "\n"
+    if os.environ.get("NRIQM_GOLDEN") == "write":
+        (GOLDEN / name).write_text(text, encoding="utf-8")
+    assert text == (GOLDEN / name).read_text(encoding="utf-8")
 
 
 def make_row(**changes):

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import math
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,17 +15,10 @@ from hypothesis import strategies as st
 
 from nriqm_bench.reporting import Gate, Row, Run, compared
 from nriqm_bench.reporting.compare import LEVEL, SPREAD_SAME, compare, critical, within
+from tests.reporting.conftest import golden
 
-GOLDEN = Path(__file__).parent / "golden"
 # Gates of runs that were really made; docs/statistics.md says how.
 MEASURED = json.loads((Path(__file__).parent / "seeds.json").read_text(encoding="utf-8"))
-
-
-def golden(name, text):
-    """Hold what a view says against a file that was looked at; see `test_views.golden`."""
-    if os.environ.get("NRIQM_GOLDEN") == "write":
-        (GOLDEN / name).write_text(text, encoding="utf-8")
-    assert text == (GOLDEN / name).read_text(encoding="utf-8")
 
 
 def run_of(gates=(), rows=(), generator="model", key="ab", **settings):
@@ -409,11 +401,11 @@ def test_the_table_is_as_it_was_looked_at(pair, unicode):
     text = compared.text(pair, unicode=unicode)
     assert max(map(len, text.splitlines())) <= 80
     assert text.isascii() is not unicode
-    golden(f"compare_80_{'utf8' if unicode else 'ascii'}.txt", text)
+    golden(f"compare_80_{'utf8' if unicode else 'ascii'}.txt", text.splitlines())
 
 
 def test_markdown_is_as_it_was_looked_at(pair):
-    golden("compare.md", compared.markdown(pair))
+    golden("compare.md", compared.markdown(pair).splitlines())
 
 
 def test_programs_read_the_same(pair):

@@ -5,26 +5,12 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import os
 import re
-from pathlib import Path
 
 import pytest
 
 from nriqm_bench.reporting import Gate, csv_table, html, markdown, summary, terminal, write
-
-GOLDEN = Path(__file__).parent / "golden"
-
-
-def golden(name, lines):
-    """Hold what a report says against a file that was looked at.
-
-    ``NRIQM_GOLDEN=write`` in the environment writes the file anew, to be looked at again.
-    """
-    text = "\n".join(lines).rstrip("\n") + "\n"
-    if os.environ.get("NRIQM_GOLDEN") == "write":
-        (GOLDEN / name).write_text(text, encoding="utf-8")
-    assert text == (GOLDEN / name).read_text(encoding="utf-8")
+from tests.reporting.conftest import golden
 
 
 @pytest.fixture
